@@ -1,0 +1,72 @@
+package notification
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// MaxSize is the largest message that is decoded, in bytes. Notifications are
+// thin: a few hundred bytes.
+const MaxSize = 1 << 20
+
+// ErrUnknown is returned by a Decoder for a message that is not of its dialect.
+var ErrUnknown = errors.New("not a known dialect of notifications")
+
+// Decoder understands one dialect of notifications.
+//
+// For implementers:
+//   - It recognises its dialect by the content; the content type is often wrong
+//     or missing. What it does not recognise is ErrUnknown, and the next decoder
+//     has its turn; any other error rejects the message.
+//   - It returns all notifications of the message, at least one, or an error.
+//   - It is called concurrently, must not change the message nor keep its bytes.
+//   - Its errors hold nothing of the message but names of fields.
+type Decoder interface {
+	Decode(msg *message.Message) ([]Notification, error)
+}
+
+// DecoderFunc is a Decoder made of a function.
+type DecoderFunc func(msg *message.Message) ([]Notification, error)
+
+// Decode calls f.
+func (f DecoderFunc) Decode(msg *message.Message) ([]Notification, error) { return f(msg) }
+
+// Decoders tries one after the other until one knows the dialect. An own
+// dialect goes in front of the others:
+//
+//	notification.Decoders{mine, notification.Default()}
+type Decoders []Decoder
+
+// Decode implements Decoder.
+func (d Decoders) Decode(msg *message.Message) ([]Notification, error) {
+	for _, one := range d {
+		ns, err := one.Decode(msg)
+		if errors.Is(err, ErrUnknown) {
+			continue
+		}
+		if err == nil && len(ns) == 0 {
+			return nil, fmt.Errorf("%T: returned neither a notification nor an error", one)
+		}
+		return ns, err
+	}
+	return nil, ErrUnknown
+}
+
+// Default returns a decoder of all dialects that this package knows:
+// CloudEvents in structured JSON, and the bare reference.
+func Default() Decoder { return defaultDecoder }
+
+var defaultDecoder = DecoderFunc(func(msg *message.Message) ([]Notification, error) {
+	switch {
+	case len(msg.Payload) == 0:
+		return nil, errors.New("message: is empty")
+	case len(msg.Payload) > MaxSize:
+		return nil, fmt.Errorf("message: %d bytes, at most %d are read", len(msg.Payload), MaxSize)
+	case !utf8.Valid(msg.Payload):
+		return nil, errors.New("message: is not valid UTF-8")
+	}
+	return Decoders{DecoderFunc(decodeCloudEvent), DecoderFunc(decodeReference)}.Decode(msg)
+})
