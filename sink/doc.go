@@ -1,0 +1,20 @@
+// Package sink writes to target systems: [Sink] is what a connector's flow
+// needs, [Ensure] makes one from a [Target] with get, create, update and
+// delete. The sub-packages are targets.
+//
+// What [Ensure] promises:
+//   - It reads before it writes, compares, and writes only what differs. What
+//     is equal is not written, and reported as [Unchanged].
+//   - A create that finds the entity there already becomes an update. An update
+//     that finds nothing becomes a create. A removal that finds nothing is done.
+//   - A conflict with another writer leads to a new read and a new decision, a
+//     few times; then the error is returned.
+//   - The error of a write whose answer was lost is returned as it is. Whether
+//     it was done shows when it is tried again, since that reads first.
+//   - No read and no write starts after ctx ended.
+//   - Values never appear in errors, and a [Change] prints the names of the
+//     changed fields only.
+//
+// How [Ensure] compares: by EnsureConfig.Diff if it is set, else by the
+// target if it is an [Observer], else by [Diff].
+package sink
