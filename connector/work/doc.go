@@ -1,0 +1,17 @@
+// Package work is a connector's memory of what is to be done: the contract of
+// the work store, and the store in memory. Package work/sqlstore keeps it in a
+// database; package work/storetest is the suite that every store passes.
+//
+// A row stands for one entity of one flow. It is dirty or not, due at a time,
+// leased by a run, parked after too many failures. In plain words:
+//   - Nothing marked is forgotten. A mark stays until a run that began after it
+//     has finished, whatever happens to the process in between.
+//   - Any number of marks before a run starts cost one run; any number during it
+//     cost one more.
+//   - One run at a time holds a row. A run that has lost its lease cannot store
+//     its outcome.
+//   - A mark during a run is never overwritten by what the run says about the
+//     next time: the earliest wins.
+//   - Dates in the future are kept one by one. A run today does not make the
+//     store forget that the entity was marked for next week.
+package work

@@ -1,0 +1,158 @@
+package work
+
+import (
+	"errors"
+	"time"
+
+	"github.com/konnektor-go/konnektor/entity"
+)
+
+// ErrLeaseLost says that a lease has expired and was taken by another run, or
+// was ended already. What came of the run is refused.
+var ErrLeaseLost = errors.New("lease lost")
+
+// Priority orders rows that are due at the same time.
+type Priority int
+
+// The priorities, as design has them: live work first.
+const (
+	Live  Priority = 0
+	Retry Priority = -10
+	Bulk  Priority = -100
+)
+
+// State says what a row waits for.
+type State string
+
+// The states of a row.
+const (
+	// Idle: done, nothing to do.
+	Idle State = "idle"
+	// Due: to be reconciled, now or at the row's due time.
+	Due State = "due"
+	// Running: leased.
+	Running State = "running"
+	// Parked: given up until the next mark.
+	Parked State = "parked"
+)
+
+// Cause is what made an entity dirty.
+type Cause struct {
+	// Kind is the trigger: "notification", "operator".
+	Kind string `json:"kind,omitempty"`
+	// EventID is the id of the notification.
+	EventID string `json:"event_id,omitempty"`
+	// Time is the notification's own time.
+	Time time.Time `json:"time,omitzero"`
+	// RoutingKey is the key that the notification was published with.
+	RoutingKey string `json:"routing_key,omitempty"`
+}
+
+// Mark makes one entity of a flow dirty.
+type Mark struct {
+	Flow     string
+	Key      entity.Key
+	Due      time.Time // zero, or any time not after now: now
+	Priority Priority
+	Cause    Cause
+}
+
+// Result is the kind of an outcome.
+type Result string
+
+// The results of a run.
+const (
+	// Done: target equals source as of this run's fetch.
+	Done Result = "done"
+	// Failed: an attempt was spent.
+	Failed Result = "failed"
+	// Deferred: something was unavailable or the run was stopped; no attempt was
+	// spent.
+	Deferred Result = "deferred"
+	// GaveUp: an attempt was spent and the row is parked, unless a mark came
+	// during the run.
+	GaveUp Result = "gave_up"
+)
+
+// Outcome is what came of a run. What a result means for the row, besides the
+// due time (see [Store]):
+//
+//	            Attempts   Deferrals   Done             Priority          Next zero means
+//	Done        0          0           seen at lease    Live              no further run
+//	Failed      +1         0           unchanged        at most Retry     again at once
+//	Deferred    unchanged  +1          unchanged        unchanged         again at once
+//	GaveUp      +1         0           unchanged        at most Retry     parked
+//
+// Next is not looked at after GaveUp: the row is parked until its next mark or
+// Later time. FirstFailure and LastFailure are set by Failed and GaveUp, and
+// zero after Done.
+//
+// If marks for now came during the run, they have the last word: Attempts,
+// Deferrals, failure times and Priority stay as the mark left them, and a row
+// that would be parked is due.
+type Outcome struct {
+	Lease  Lease
+	Result Result
+	// Next is when the row is to be reconciled again: the next date that
+	// matters after Done, the time of the retry after Failed and Deferred.
+	// Zero means none after Done, and at once after Failed and Deferred.
+	Next time.Time
+	// Present says whether we left the entity existing in the target. It is
+	// used after Done only.
+	Present bool
+	// Summary is one line for the operator without personal data: the
+	// change, or the error's text.
+	Summary string
+}
+
+// Lease is the right to reconcile one row until a time.
+type Lease struct {
+	Flow  string
+	Key   entity.Key
+	Token string
+	Until time.Time
+
+	// The row as it was when the lease was taken.
+
+	Dirty        int64
+	Attempts     int
+	Deferrals    int
+	FirstFailure time.Time // first of the current series of failures, zero if none
+	Priority     Priority
+	Cause        Cause
+}
+
+// Row is what the store knows of one entity of a flow.
+type Row struct {
+	Flow         string
+	Key          entity.Key
+	State        State
+	Dirty, Done  int64
+	Due          time.Time   // earliest time wanted, zero: none
+	Later        []time.Time // times wanted after Due, ascending
+	Priority     Priority
+	Attempts     int // failed runs since the last success or mark
+	Deferrals    int // deferred runs since the last success, failure or mark
+	FirstFailure time.Time
+	LastFailure  time.Time
+	Present      bool      // we made it exist in the target
+	Finished     time.Time // end of the last run, zero: none
+	LastResult   Result
+	Summary      string // of the last run
+	Cause        Cause  // of the last mark
+	LeaseOwner   string
+	LeaseUntil   time.Time
+}
+
+// Rejected is a message that could not be decoded.
+type Rejected struct {
+	ID         string // given by the store
+	Received   time.Time
+	Reason     string // without personal data
+	RoutingKey string
+	// Payload is the message as it came, cut to the limit that the connector
+	// sets. It may hold personal data.
+	Payload []byte
+	// Metadata is that of the Watermill message.
+	Metadata map[string]string
+}
