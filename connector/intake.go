@@ -1,0 +1,189 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/entity"
+	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/internal/batch"
+	"github.com/konnektor-go/konnektor/notification"
+)
+
+// Input is where notifications come from.
+type Input struct {
+	// Subscriber is any Watermill subscriber. The connector does not close it.
+	// Required.
+	Subscriber message.Subscriber
+	// Topic is what to subscribe to; with RabbitMQ, the name of the queue.
+	// Required.
+	Topic string
+	// Decoder understands the messages. Nil: [notification.Default].
+	Decoder notification.Decoder
+}
+
+func (in Input) validate() error {
+	switch {
+	case in.Subscriber == nil:
+		return errors.New("Subscriber: must not be nil")
+	case in.Topic == "":
+		return errors.New("Topic: must not be empty")
+	}
+	return nil
+}
+
+// maxRejected is how much of a message that cannot be decoded is kept, in
+// bytes.
+const maxRejected = 64 << 10
+
+// intake turns deliveries into marks. A delivery is acked, by a nil error, when
+// its marks are committed or when it is stored as rejected.
+type intake struct {
+	flows   []*flow
+	store   work.Store
+	marks   *batch.Group[[]work.Mark, []int64]
+	waiters *waiters // nil with a durable store
+	// stopping ends with the connector's context: no delivery waits longer.
+	stopping context.Context //nolint:containedctx // Watermill's handlers are not called with it
+	log      *slog.Logger
+}
+
+func (in *intake) handler(decoder notification.Decoder) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error { return in.handle(decoder, msg) }
+}
+
+func (in *intake) handle(decoder notification.Decoder, msg *message.Message) error {
+	marks, err := in.resolveWhenAvailable(decoder, msg)
+	if err != nil {
+		if in.stopping.Err() != nil {
+			return context.Cause(in.stopping)
+		}
+		return in.reject(msg, err)
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	seqs, err := in.marks.Do(marks)
+	if err != nil || in.waiters == nil {
+		return err
+	}
+	for i, m := range marks {
+		if err := in.waiters.wait(in.stopping, m, seqs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolveWhenAvailable resolves, and waits for whatever a flow's Keys needs and
+// finds unavailable.
+func (in *intake) resolveWhenAvailable(decoder notification.Decoder, msg *message.Message) ([]work.Mark, error) {
+	delays := newBackOff(time.Second, time.Minute)
+	for {
+		marks, err := in.resolve(decoder, msg)
+		if failure.Of(err) != failure.Unavailable {
+			return marks, err
+		}
+		in.log.Warn("notification waits", "error", err)
+		select {
+		case <-in.stopping.Done():
+			return nil, err
+		case <-time.After(max(delays.NextBackOff(), failure.RetryAfter(err))):
+		}
+	}
+}
+
+// resolve decodes a message and says which entities it marks. A panic of user
+// code is an error of the message: repeated, it would panic again.
+func (in *intake) resolve(decoder notification.Decoder, msg *message.Message) (marks []work.Mark, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			marks, err = nil, &panicError{stage: "decode", value: v}
+		}
+	}()
+	ns, err := decoder.Decode(msg)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range ns {
+		for _, f := range in.flows {
+			if !f.match.Match(n) {
+				continue
+			}
+			keys, err := f.keys(in.stopping, n)
+			if err != nil {
+				return nil, fmt.Errorf("flow %q: keys: %w", f.name, err)
+			}
+			for _, key := range keys {
+				if err := key.Validate(); err != nil {
+					return nil, fmt.Errorf("flow %q: keys: %w", f.name, err)
+				}
+				marks = append(marks, markOf(f, n, key))
+			}
+		}
+	}
+	return marks, nil
+}
+
+func markOf(f *flow, n notification.Notification, key entity.Key) work.Mark {
+	return work.Mark{
+		Flow:     f.name,
+		Key:      key,
+		Due:      n.NotBefore,
+		Priority: work.Live,
+		Cause: work.Cause{
+			Kind:       "notification",
+			EventID:    n.Event.ID(),
+			Time:       n.Event.Time(),
+			RoutingKey: n.RoutingKey,
+		},
+	}
+}
+
+// reject stores a message that cannot be used. While the store is unavailable
+// the delivery stays unacked.
+func (in *intake) reject(msg *message.Message, reason error) error {
+	in.log.Error("message rejected", "reason", reason, "bytes", len(msg.Payload))
+	payload := msg.Payload
+	if len(payload) > maxRejected {
+		payload = payload[:maxRejected]
+	}
+	return untilStored(in.stopping, in.log, func(ctx context.Context) error {
+		return in.store.Reject(ctx, []work.Rejected{{
+			Received:   time.Now(),
+			Reason:     reason.Error(),
+			RoutingKey: msg.Metadata.Get(notification.MetaRoutingKey),
+			Payload:    payload,
+			Metadata:   msg.Metadata,
+		}})
+	})
+}
+
+// untilStored repeats a write to the work store until it succeeds or ctx ends.
+// It logs an outage of the store once.
+func untilStored(ctx context.Context, log *slog.Logger, write func(context.Context) error) error {
+	delays := newBackOff(100*time.Millisecond, 5*time.Second)
+	for failures := 0; ; failures++ {
+		err := write(ctx)
+		if err == nil {
+			if failures > 0 {
+				log.Info("work store available again")
+			}
+			return nil
+		}
+		if failures == 0 && ctx.Err() == nil {
+			log.Warn("work store unavailable", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(delays.NextBackOff()):
+		}
+	}
+}
