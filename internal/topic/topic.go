@@ -7,8 +7,14 @@ import "strings"
 // Match reports whether a routing key matches a pattern of words separated by
 // dots, in which "*" stands for exactly one word and "#" for any number of
 // words, none included (AMQP 0.9.1, section 3.1.3.3).
-func Match(pattern, key string) bool {
-	return match(strings.Split(pattern, "."), strings.Split(key, "."))
+func Match(pattern, key string) bool { return match(words(pattern), words(key)) }
+
+// words splits as RabbitMQ does, for which an empty key has no words.
+func words(key string) []string {
+	if key == "" {
+		return nil
+	}
+	return strings.Split(key, ".")
 }
 
 // match walks both lists once and, when it gets stuck, lets the last "#" take

@@ -16,7 +16,10 @@ func TestMatch(t *testing.T) {
 		{"#", "", true},
 		{"#", "a.b.c", true},
 		{"*", "a", true},
-		{"*", "", true}, // an empty routing key is one empty word
+		{"*", "", false}, // for RabbitMQ an empty routing key has no words
+		{"", "", true},
+		{"*", "a.", false},
+		{"a.*", "a.", true},
 		{"*", "a.b", false},
 		{"a.*", "a", false},
 		{"a.#", "a", true},
@@ -56,7 +59,7 @@ func TestMatchAgainstDefinition(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "*", "#"}), 1, 6).Draw(t, "pattern")
-		w := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", ""}), 1, 7).Draw(t, "key")
+		w := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 7).Draw(t, "key")
 		require.Equal(t, define(p, w), Match(strings.Join(p, "."), strings.Join(w, ".")))
 	})
 }

@@ -1,0 +1,66 @@
+// Package rabbitmq connects to RabbitMQ by AMQP 0.9.1, behind Watermill's
+// interfaces: a [Subscriber] with many messages in flight, a [Publisher] with a
+// window of confirms, and a [Marshaler] for programs that use watermill-amqp.
+//
+// # Subscriber
+//
+//   - It attaches to a queue as it is and declares nothing, so it needs the
+//     right to read only, and no queue has arguments that do not suit it.
+//   - Up to Prefetch messages are in flight at a time: the next is handed out
+//     without waiting for the earlier ones. Each is settled for itself, in any
+//     order. Ack removes it from the queue, Nack puts it back.
+//   - A message is delivered at least once: until its ack has reached the
+//     broker, it is delivered again after any loss.
+//   - After a loss (of the connection or the channel, or because the queue was
+//     deleted or has moved) it connects anew, with growing pauses of up to half
+//     a minute, without end. The same goes for the first time, and for a queue
+//     that is missing. One line in the log says so, and one that it works again.
+//   - What settles messages from before a loss is dropped. It never settles
+//     another message.
+//   - An empty message is handed out only if somebody published one.
+//   - The end of Subscribe's context, or Close, stops the deliveries at once.
+//     Messages in flight can still be settled, until StopTimeout; the rest goes
+//     back to the queue. Then the output channel is closed and nothing of the
+//     subscription is left. Close waits for that.
+//   - A message's context has the values of Subscribe's context, but not its
+//     end. It ends when the message was settled, or when it cannot be settled
+//     any more: after a loss, or when StopTimeout has passed. So work that is
+//     under way can finish during a stop, and work whose ack would be dropped,
+//     because another will do it, is told to stop; [context.Cause] says why.
+//
+// # Publisher
+//
+//   - Publish returns nil only after the broker has confirmed every message.
+//     Messages are persistent.
+//   - A message that no queue takes is an error, [ErrUnroutable]; that is known
+//     for each message, even when ids repeat.
+//   - At most Window messages wait for confirms, over all calls. Calls share a
+//     channel, and none waits for another's messages but for a place in the
+//     window.
+//   - A message that the broker refuses, or whose connection is lost, is sent
+//     again, on a new connection: at least once, not in order. After a few times,
+//     or when the broker stays silent for ConfirmTimeout, the error is
+//     [ErrUnconfirmed].
+//   - A connection that fails is an error at once, without credentials. The next
+//     call connects again, after a pause.
+//   - A message that AMQP cannot carry is an error before anything is sent.
+//   - Close waits for the calls under way.
+//
+// # Messages
+//
+// The AMQP message id is the message's UUID; one that is missing or unusable is
+// replaced by the UUID that watermill-amqp wrote, or by a new one.
+//
+// Headers are metadata under their names: strings as they are, numbers in
+// decimal, times in RFC 3339 and UTC, bytes as text or else in base64, tables and
+// arrays in JSON. No header of any type makes a message fail. The other
+// properties are metadata by the Meta keys of package notification, and headers
+// whose names are reserved for them are dropped. So is x-delivery-count unless
+// the message was delivered before, because otherwise the broker did not make it.
+// [Headers] gives them with their types.
+//
+// In the other direction, metadata become headers, as strings. Reserved keys do
+// not, but the content type becomes that property. Nor do the headers that
+// belong to the broker (x-death and its like, x-delivery-count, CC, BCC), so that
+// a received message can be published again.
+package rabbitmq

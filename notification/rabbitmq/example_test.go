@@ -1,0 +1,80 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+
+	"github.com/ThreeDotsLabs/watermill"
+	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/konnektor-go/konnektor/notification"
+	"github.com/konnektor-go/konnektor/notification/rabbitmq"
+)
+
+// The messages of a queue are handled, many at a time, until the program is
+// interrupted.
+func ExampleSubscriber() {
+	run := func(ctx context.Context, url string) error {
+		subscriber, err := rabbitmq.NewSubscriber(url, rabbitmq.SubscriberConfig{
+			Name:     "people-to-ldap",
+			Prefetch: 100,
+		})
+		if err != nil {
+			return err
+		}
+		defer subscriber.Close()
+		router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
+		if err != nil {
+			return err
+		}
+		router.AddConsumerHandler("people", "from_system-production-iga", subscriber,
+			func(msg *message.Message) error {
+				slog.InfoContext(msg.Context(), "message", "routing_key", msg.Metadata.Get(notification.MetaRoutingKey))
+				return nil // acks it; an error puts it back
+			})
+		return router.Run(ctx)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	fmt.Println(run(ctx, os.Getenv("AMQP_URL")))
+}
+
+// A message is published to the application's own exchange.
+func ExamplePublisher() {
+	publish := func(url string) error {
+		publisher, err := rabbitmq.NewPublisher(url, rabbitmq.PublisherConfig{
+			Exchange: "outgoing_system-production-my_app",
+		})
+		if err != nil {
+			return err
+		}
+		defer publisher.Close()
+		msg := message.NewMessage(watermill.NewUUID(), []byte("accounts/123456"))
+		msg.Metadata.Set(notification.MetaContentType, "text/plain")
+		return publisher.Publish("no.example.my_app.production.accounts.update", msg)
+	}
+
+	err := publish(os.Getenv("AMQP_URL"))
+	fmt.Println(errors.Is(err, rabbitmq.ErrUnroutable))
+}
+
+// An application that stays with watermill-amqp understands all headers.
+func ExampleMarshaler() {
+	config := wamqp.NewDurableQueueConfig("amqp://localhost")
+	config.Marshaler = rabbitmq.Marshaler{}
+
+	msg, err := config.Marshaler.Unmarshal(amqp.Delivery{
+		Headers:     amqp.Table{"x-delivery-count": int64(2)},
+		Redelivered: true,
+		Body:        []byte("accounts/123456"),
+	})
+	fmt.Println(string(msg.Payload), msg.Metadata.Get("x-delivery-count"), err)
+	// Output: accounts/123456 2 <nil>
+}

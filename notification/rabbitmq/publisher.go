@@ -1,0 +1,302 @@
+package rabbitmq
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+var (
+	// ErrUnroutable says that the broker dropped a message, because no queue
+	// takes it. Publishing it again is useless before one is bound.
+	ErrUnroutable = errors.New("rabbitmq: no queue is bound for the message")
+	// ErrUnconfirmed says that a message was sent, but nobody knows whether the
+	// broker stored it.
+	ErrUnconfirmed = errors.New("rabbitmq: not confirmed, may or may not have been stored")
+)
+
+// maxSends is how often a message is sent at most. An error for which the
+// broker closes the channel repeats itself, so it counts for more; but it can
+// be about another call's message.
+const maxSends, maxRefusedSends = 5, 2
+
+// PublisherConfig are the settings of a [Publisher]. The zero value works.
+type PublisherConfig struct {
+	// Exchange is what messages are published to, by default the default
+	// exchange, where a topic is the name of a queue. It must exist.
+	Exchange string
+	// Window is how many messages wait for their confirms at a time, over all
+	// calls of Publish, by default 100, at most 65535. More brings little.
+	Window int
+	// ConfirmTimeout is how long the broker has to confirm a message, by
+	// default 30 s.
+	ConfirmTimeout time.Duration
+	// TLS is for URLs that start with amqps, by default what the URL says. It
+	// is copied for each connection.
+	TLS *tls.Config
+	// Name is what operators see as the connection's name, by default the
+	// program's. At most 200 bytes.
+	Name string
+	// Logger gets losses of connections, by default slog.Default().
+	Logger *slog.Logger
+}
+
+func (c PublisherConfig) withDefaults() PublisherConfig {
+	c.Window = cmp.Or(c.Window, 100)
+	c.ConfirmTimeout = cmp.Or(c.ConfirmTimeout, 30*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c PublisherConfig) validate() error {
+	switch {
+	case len(c.Exchange) > maxShort:
+		return fmt.Errorf("Exchange: %d bytes, at most %d: shorten it", len(c.Exchange), maxShort)
+	case c.Window < 0 || c.Window > 65535:
+		return fmt.Errorf("Window: %d: give 1 to 65535, or 0 for 100", c.Window)
+	case c.ConfirmTimeout < 0:
+		return fmt.Errorf("ConfirmTimeout: %s: give a positive duration, or 0 for 30s", c.ConfirmTimeout)
+	}
+	return nil
+}
+
+// Publisher publishes to one exchange of a RabbitMQ broker and waits for its
+// confirms. It implements Watermill's message.Publisher; see the package
+// comment for what it promises.
+type Publisher struct {
+	dialer *dialer
+	config PublisherConfig
+
+	closing context.Context // ends with Close
+	stop    context.CancelFunc
+	turn    chan struct{} // whoever holds it may connect
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup
+	now    *session // what new calls use; nil before the first and after a loss
+	delays *backoff.ExponentialBackOff
+	next   time.Time // no connection is tried before
+}
+
+var _ message.Publisher = (*Publisher)(nil)
+
+// NewPublisher returns a publisher to the broker at an AMQP URL,
+// amqps://user:password@host:port/vhost. It does not connect yet. An error
+// starts with the name of what is wrong, and never holds the password.
+func NewPublisher(url string, config PublisherConfig) (*Publisher, error) {
+	d, err := newDialer(url, config.TLS, config.Name)
+	if err == nil {
+		err = config.validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rabbitmq: %w", err)
+	}
+	p := &Publisher{
+		dialer: d, config: config.withDefaults(),
+		turn: make(chan struct{}, 1), delays: newDelays(5 * time.Second),
+	}
+	p.closing, p.stop = context.WithCancel(context.Background())
+	return p, nil
+}
+
+// Publish publishes messages with topic as their routing key and returns when
+// the broker has confirmed all of them. Errors are of these kinds, and can be
+// of several at once, see [errors.Is]: [ErrUnroutable], [ErrUnconfirmed],
+// [ErrClosed], that of a message's context, or that of connecting.
+//
+// A message whose connection is lost, or that the broker refuses, is sent
+// again on a new one, a few times. So it can arrive twice, and after later ones.
+func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
+	if len(topic) > maxShort || topic == "" && p.config.Exchange == "" {
+		return fmt.Errorf("rabbitmq: topic: %d bytes: give a routing key of at most %d bytes; "+
+			"without an Exchange it is the name of a queue", len(topic), maxShort)
+	}
+	letters, err := newLetters(messages)
+	if err != nil || len(letters) == 0 {
+		return err
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	p.calls.Add(1)
+	p.mu.Unlock()
+	defer p.calls.Done()
+
+	failure := p.deliver(topic, letters)
+	return verdict(letters, failure)
+}
+
+// deliver sends letters until the fate of all is known, or nothing more can be
+// done; then it returns why.
+func (p *Publisher) deliver(topic string, letters []*letter) error {
+	for sends := 1; ; sends++ {
+		s, err := p.session(letters[0].ctx)
+		if err != nil {
+			return err
+		}
+		err = s.send(p.config.Exchange, topic, letters)
+		p.release(s, err)
+		left := undone(letters)
+		if len(left) == 0 {
+			return nil
+		}
+		if len(left) < len(letters) {
+			sends = 1
+		}
+		limit := maxSends
+		var refusal *amqp.Error
+		if errors.As(err, &refusal) && refusal.Server && refusal.Recover {
+			limit = maxRefusedSends // the broker's word for: another channel may do, not: try again
+		}
+		if sends >= limit || errors.Is(err, errTimeout) {
+			return err
+		}
+		letters = left
+	}
+}
+
+func undone(letters []*letter) []*letter {
+	var left []*letter
+	for _, l := range letters {
+		if !l.done {
+			left = append(left, l)
+		}
+	}
+	return left
+}
+
+// verdict makes one error of what became of the letters. failure is why some
+// have no fate.
+func verdict(letters []*letter, failure error) error {
+	var errs []error
+	failed, first := 0, 0
+	known := map[string]bool{}
+	for i, l := range letters {
+		err := l.err
+		if !l.done {
+			err = l.unsettled(failure)
+		}
+		if err == nil {
+			continue
+		}
+		failed++
+		if failed == 1 {
+			first = i + 1
+		}
+		if !known[err.Error()] {
+			known[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	return fmt.Errorf("rabbitmq: publish: %d of %d messages failed, the first is number %d: %w",
+		failed, len(letters), first, errors.Join(errs...))
+}
+
+// session returns the session in use, or connects. The caller releases it.
+func (p *Publisher) session(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(p.closing, func() { cancel(ErrClosed) })()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	s, next := p.current()
+	if s != nil {
+		return s, nil
+	}
+	if err := pause(ctx, time.Until(next)); err != nil {
+		return nil, err
+	}
+	l, err := p.dialer.dial(ctx)
+	if err == nil {
+		s, err = newSession(ctx, l, p.config.Window, p.config.ConfirmTimeout)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.next = time.Now().Add(p.delays.NextBackOff())
+		return nil, err
+	}
+	s.users = 1
+	p.now = s
+	return s, nil
+}
+
+// current returns the session in use if it is alive, or else when to connect.
+func (p *Publisher) current() (*session, time.Time) {
+	p.mu.Lock()
+	s := p.now
+	switch {
+	case s == nil:
+	case s.ctx.Err() == nil:
+		s.users++
+		p.mu.Unlock()
+		return s, time.Time{}
+	default: // lost while nobody used it, or somebody is about to notice
+		p.now = nil
+		s.retired = true
+	}
+	idle := s != nil && s.users == 0
+	next := p.next
+	p.mu.Unlock()
+	if idle {
+		s.close()
+	}
+	return nil, next
+}
+
+// release gives a session back. With an error it is retired: new calls get a
+// new one, and the last of those who still use it closes it.
+func (p *Publisher) release(s *session, err error) {
+	p.mu.Lock()
+	s.users--
+	if err == nil {
+		p.delays.Reset()
+	} else if !s.retired {
+		s.retired = true
+		p.now = nil
+		p.next = time.Now().Add(p.delays.NextBackOff())
+		p.config.Logger.Warn("publisher needs a new connection", "error", err)
+	}
+	last := s.retired && s.users == 0
+	p.mu.Unlock()
+	if last {
+		s.close()
+	}
+}
+
+// Close waits for the calls of Publish under way, which do not connect any
+// more, and closes the connection.
+func (p *Publisher) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.stop()
+	p.calls.Wait()
+	p.mu.Lock()
+	s := p.now
+	p.now = nil
+	p.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
+	return nil
+}
