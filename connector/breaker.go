@@ -24,7 +24,7 @@ type breaker struct {
 }
 
 func newBreaker() *breaker {
-	return &breaker{delays: newBackOff(time.Second, 15*time.Second)}
+	return &breaker{delays: newBackOff(time.Second, 30*time.Second)}
 }
 
 // newBackOff returns delays that double without end, with 20 % of jitter.

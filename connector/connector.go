@@ -196,14 +196,19 @@ func (s *session) run(ctx context.Context, inputs []Input) error {
 	storing.Go(func() { s.marks.Run(storeCtx) })
 	storing.Go(func() { s.outcomes.Run(storeCtx) })
 
+	// Deliveries that wait for a reconcile do so until there can be no more.
+	waitCtx, stopWaiting := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stopWaiting()
+		var loops sync.WaitGroup
+		for _, l := range s.loops {
+			loops.Go(func() { l.loop(takeCtx, runCtx) })
+		}
+		loops.Wait()
+		return nil
+	})
 	if len(inputs) > 0 {
-		group.Go(func() error { return s.take(takeCtx, inputs) })
-	}
-	for _, l := range s.loops {
-		group.Go(func() error {
-			l.loop(takeCtx, runCtx)
-			return nil
-		})
+		group.Go(func() error { return s.take(takeCtx, waitCtx, inputs) })
 	}
 	s.log.Info("running", "flows", len(s.loops), "inputs", len(inputs))
 	defer s.log.Info("stopped")
@@ -239,21 +244,29 @@ func (s *session) await(takeCtx context.Context, group *errgroup.Group, storing 
 	return fmt.Errorf("connector %q: work goes on though it was cancelled: %w", s.name, errStopped)
 }
 
-func (s *session) take(ctx context.Context, inputs []Input) error {
+// take subscribes to all inputs and handles their messages until ctx ends.
+func (s *session) take(ctx, waitCtx context.Context, inputs []Input) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: s.cfg.StopTimeout}, logAdapter{s.log})
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
 	router.AddMiddleware(s.cfg.Middleware...)
 	in := &intake{
-		flows: s.flows, store: s.cfg.Store, marks: s.marks, waiters: s.waiters, stopping: ctx, log: s.log,
+		flows: s.flows, store: s.cfg.Store, marks: s.marks, waiters: s.waiters,
+		stopping: ctx, waiting: waitCtx, log: s.log,
+	}
+	subscriptions, err := subscribe(ctx, cancel, inputs)
+	if err != nil {
+		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
 	for i, input := range inputs {
 		decoder := input.Decoder
 		if decoder == nil {
 			decoder = notification.Default()
 		}
-		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, keepOpen{input.Subscriber}, in.handler(decoder))
+		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, subscriptions[i], in.handler(decoder))
 	}
 	if err := router.Run(ctx); err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
@@ -264,10 +277,35 @@ func (s *session) take(ctx context.Context, inputs []Input) error {
 	return nil
 }
 
-// keepOpen is a subscriber that the Router does not close: it is the caller's.
-type keepOpen struct{ message.Subscriber }
+// subscription is a subscriber that has subscribed already. Watermill's Router
+// leaves a goroutine behind when a subscriber refuses, and closes subscribers,
+// which are the caller's.
+type subscription <-chan *message.Message
 
-func (keepOpen) Close() error { return nil }
+func (s subscription) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+	return s, nil
+}
+
+func (subscription) Close() error { return nil }
+
+// subscribe subscribes to all inputs, or cancels ctx and leaves none.
+func subscribe(ctx context.Context, cancel func(), inputs []Input) ([]subscription, error) {
+	subscriptions := make([]subscription, len(inputs))
+	for i, input := range inputs {
+		messages, err := input.Subscriber.Subscribe(ctx, input.Topic)
+		if err != nil {
+			cancel()
+			for _, subscribed := range subscriptions[:i] {
+				for msg := range subscribed {
+					msg.Nack()
+				}
+			}
+			return nil, fmt.Errorf("input %d: %w", i, err)
+		}
+		subscriptions[i] = messages
+	}
+	return subscriptions, nil
+}
 
 func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int64, error) {
 	var all []work.Mark

@@ -49,9 +49,10 @@ type intake struct {
 	store   work.Store
 	marks   *batch.Group[[]work.Mark, []int64]
 	waiters *waiters // nil with a durable store
-	// stopping ends with the connector's context: no delivery waits longer.
-	stopping context.Context //nolint:containedctx // Watermill's handlers are not called with it
-	log      *slog.Logger
+	// Watermill's handlers are called without a context of ours. stopping ends
+	// when the connector stops, waiting when its last run has ended.
+	stopping, waiting context.Context //nolint:containedctx // see above
+	log               *slog.Logger
 }
 
 func (in *intake) handler(decoder notification.Decoder) message.NoPublishHandlerFunc {
@@ -74,7 +75,7 @@ func (in *intake) handle(decoder notification.Decoder, msg *message.Message) err
 		return err
 	}
 	for i, m := range marks {
-		if err := in.waiters.wait(in.stopping, m, seqs[i]); err != nil {
+		if err := in.waiters.wait(in.waiting, m, seqs[i]); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Ou
 	o.Summary = l.redact(r.lease, err)
 	if ctx.Err() != nil { // stopped: nobody's failure
 		l.breaker.abandoned(r.probe)
-		o.Result = work.Deferred
+		o.Result = work.Released
 		return o
 	}
 	class := failure.Of(err)
@@ -40,11 +40,13 @@ func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Ou
 		if opened {
 			l.log.Warn("unavailable, waiting", "error", o.Summary)
 		}
-		if open || r.lease.Deferrals < patience {
+		if open { // it does the waiting
+			o.Result = work.Released
+			return o
+		}
+		if r.lease.Deferrals < patience {
 			o.Result = work.Deferred
-			if !open { // an open breaker does the waiting
-				o.Next = time.Now().Add(delay(r.lease.Deferrals, time.Second, 5*time.Minute))
-			}
+			o.Next = time.Now().Add(delay(r.lease.Deferrals, time.Second, 5*time.Minute))
 			return o
 		}
 	} else {
@@ -110,8 +112,8 @@ func (l *loop) report(r *run, tx string, rep report, err error, o work.Outcome) 
 		if rep.change.Op != sink.Unchanged {
 			level = slog.LevelInfo
 		}
-	case work.Deferred:
-		text = "deferred"
+	case work.Deferred, work.Released:
+		text = string(o.Result)
 	case work.Failed:
 		level, text = slog.LevelWarn, "failed"
 	case work.GaveUp:
@@ -132,5 +134,5 @@ func (l *loop) report(r *run, tx string, rep report, err error, o work.Outcome) 
 	if p := (*panicError)(nil); errors.As(err, &p) {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
-	l.log.LogAttrs(context.Background(), level, text, attrs...)
+	l.log.LogAttrs(context.Background(), level, text, attrs...) //nolint:sloglint // one of four constants, see above
 }

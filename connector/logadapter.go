@@ -34,7 +34,7 @@ func (a logAdapter) With(fields watermill.LogFields) watermill.LoggerAdapter {
 
 func (a logAdapter) write(level slog.Level, msg string, fields watermill.LogFields, more ...slog.Attr) {
 	if ctx := context.Background(); a.log.Enabled(ctx, level) {
-		a.log.LogAttrs(ctx, level, msg, append(attrsOf(fields), more...)...)
+		a.log.LogAttrs(ctx, level, msg, append(attrsOf(fields), more...)...) //nolint:sloglint // Watermill's message
 	}
 }
 

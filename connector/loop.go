@@ -36,12 +36,13 @@ type loop struct {
 	runs map[string]*run // by lease token
 }
 
-// run is one reconcile under way. Its lease is guarded by loop.mu.
+// run is one reconcile under way.
 type run struct {
 	lease  work.Lease
 	begun  time.Time
 	probe  bool
 	cancel context.CancelCauseFunc
+	until  time.Time // the lease's end as renewed, guarded by loop.mu
 }
 
 func (l *loop) signal() {
@@ -109,7 +110,7 @@ func (l *loop) startDue(ctx, runCtx context.Context, runs *sync.WaitGroup) (time
 		return time.Time{}, err
 	}
 	for _, lease := range leases {
-		r := &run{lease: lease, begun: asked, probe: l.breaker.started()}
+		r := &run{lease: lease, begun: asked, probe: l.breaker.started(), until: lease.Until}
 		var reconcileCtx context.Context
 		reconcileCtx, r.cancel = context.WithCancelCause(runCtx)
 		l.mu.Lock()
@@ -207,9 +208,9 @@ func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
 		}
 		lost := err == nil && errs[i] != nil
 		if err == nil && !lost {
-			r.lease.Until = asked.Add(l.ttl)
+			r.until = asked.Add(l.ttl)
 		}
-		if lost || time.Until(r.lease.Until) <= margin {
+		if lost || time.Until(r.until) <= margin {
 			r.cancel(errLeaseLost)
 		}
 	}

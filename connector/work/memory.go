@@ -1,7 +1,7 @@
 package work
 
 import (
-	"cmp"
+	"container/heap"
 	"context"
 	"crypto/rand"
 	"maps"
@@ -13,13 +13,15 @@ import (
 	"github.com/konnektor-go/konnektor/entity"
 )
 
-// Memory is a Store that lives as long as the process, for tests and trials.
-// Make one with NewMemory.
+// Memory is a Store that lives as long as the process, for tests and trials. It
+// keeps times as whole milliseconds, like a store in a database. Make one with
+// NewMemory.
 type Memory struct {
 	secret []byte
 
 	mu       sync.Mutex
 	rows     map[id]*memoryRow
+	queues   map[string][]*queue // of each flow
 	rejected []Rejected
 	serial   int64
 }
@@ -36,20 +38,28 @@ type memoryRow struct {
 	leased   int64 // Dirty at lease
 	renewed  bool  // a mark for now came during the run
 	isParked bool
+
+	queue *queue // that the row is in, nil: it waits for nothing
+	place int    // in the queue
 }
 
 // NewMemory returns an empty store with a random secret.
 func NewMemory() *Memory {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
-	return &Memory{secret: secret, rows: make(map[id]*memoryRow)}
+	return &Memory{secret: secret, rows: make(map[id]*memoryRow), queues: make(map[string][]*queue)}
 }
 
 // Durable returns false.
 func (m *Memory) Durable() bool { return false }
 
 // Secret implements Store.
-func (m *Memory) Secret(context.Context) ([]byte, error) { return slices.Clone(m.secret), nil }
+func (m *Memory) Secret(ctx context.Context) ([]byte, error) {
+	return slices.Clone(m.secret), ctx.Err()
+}
+
+// cut returns a time as the store keeps it.
+func cut(t time.Time) time.Time { return t.Truncate(time.Millisecond).UTC() }
 
 // Mark implements Store.
 func (m *Memory) Mark(ctx context.Context, marks []Mark) ([]int64, error) {
@@ -58,7 +68,7 @@ func (m *Memory) Mark(ctx context.Context, marks []Mark) ([]int64, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := cut(time.Now())
 	seqs := make([]int64, len(marks))
 	for i, mk := range marks {
 		k := id{mk.Flow, mk.Key}
@@ -67,7 +77,7 @@ func (m *Memory) Mark(ctx context.Context, marks []Mark) ([]int64, error) {
 			r = &memoryRow{Row: Row{Flow: mk.Flow, Key: mk.Key, Priority: mk.Priority}}
 			m.rows[k] = r
 		}
-		r.mark(mk, now)
+		m.changeLocked(r, func() { r.mark(mk, now) })
 		seqs[i] = r.Dirty
 	}
 	return seqs, nil
@@ -76,11 +86,12 @@ func (m *Memory) Mark(ctx context.Context, marks []Mark) ([]int64, error) {
 func (r *memoryRow) mark(mk Mark, now time.Time) {
 	r.Dirty++
 	r.Cause = mk.Cause
-	if mk.Due.After(now) {
-		if i, found := slices.BinarySearchFunc(r.Later, mk.Due, time.Time.Compare); !found {
-			r.Later = slices.Insert(r.Later, i, mk.Due)
+	r.Cause.Time = cut(mk.Cause.Time)
+	if due := cut(mk.Due); due.After(now) {
+		if i, found := slices.BinarySearchFunc(r.Later, due, time.Time.Compare); !found {
+			r.Later = slices.Insert(r.Later, i, due)
 		}
-		r.Due = earliest(r.Due, mk.Due)
+		r.Due = earliest(r.Due, due)
 		return
 	}
 	if r.Due.IsZero() && r.token == "" {
@@ -110,27 +121,25 @@ func (r *memoryRow) free() time.Time {
 	return r.Due
 }
 
-// Lease implements Store.
+// Lease implements Store. A negative n counts as 0.
 func (m *Memory) Lease(ctx context.Context, flow, owner string, n int, ttl time.Duration) ([]Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := cut(time.Now())
 	var due []*memoryRow
-	for _, r := range m.rows {
-		if t := r.free(); r.Flow == flow && !t.IsZero() && !t.After(now) {
-			due = append(due, r)
+	for _, q := range m.queues[flow] {
+		for len(due) < n && q.Len() > 0 && !q.rows[0].free().After(now) {
+			due = append(due, q.rows[0])
+			heap.Pop(q)
 		}
 	}
-	slices.SortFunc(due, func(a, b *memoryRow) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.free().Compare(b.free()))
-	})
-	leases := make([]Lease, 0, min(n, len(due)))
-	for _, r := range due[:min(n, len(due))] {
+	leases := make([]Lease, len(due))
+	for i, r := range due {
 		m.serial++
-		leases = append(leases, r.lease(owner, strconv.FormatInt(m.serial, 10), now, ttl))
+		m.changeLocked(r, func() { leases[i] = r.lease(owner, strconv.FormatInt(m.serial, 10), now, ttl) })
 	}
 	return leases, nil
 }
@@ -146,7 +155,7 @@ func (r *memoryRow) lease(owner, token string, now time.Time, ttl time.Duration)
 	r.Due = time.Time{}
 	r.renewed = false
 	r.token, r.leased = token, r.Dirty
-	r.LeaseOwner, r.LeaseUntil = owner, now.Add(ttl)
+	r.LeaseOwner, r.LeaseUntil = owner, cut(now.Add(ttl))
 	return Lease{
 		Flow: r.Flow, Key: r.Key, Token: token, Until: r.LeaseUntil,
 		Dirty: r.Dirty, Attempts: r.Attempts, Deferrals: r.Deferrals,
@@ -154,9 +163,9 @@ func (r *memoryRow) lease(owner, token string, now time.Time, ttl time.Duration)
 	}
 }
 
-// held returns the row of a lease, nil if the lease is lost.
-func (m *Memory) held(l Lease) *memoryRow {
-	if r := m.rows[id{l.Flow, l.Key}]; r != nil && r.token == l.Token {
+// heldLocked returns the row of a lease, nil if the lease is lost.
+func (m *Memory) heldLocked(l Lease) *memoryRow {
+	if r := m.rows[id{l.Flow, l.Key}]; r != nil && r.token != "" && r.token == l.Token {
 		return r
 	}
 	return nil
@@ -169,11 +178,11 @@ func (m *Memory) Renew(ctx context.Context, leases []Lease, ttl time.Duration) (
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	until := time.Now().Add(ttl)
+	until := cut(time.Now().Add(ttl))
 	errs := make([]error, len(leases))
 	for i, l := range leases {
-		if r := m.held(l); r != nil {
-			r.LeaseUntil = until
+		if r := m.heldLocked(l); r != nil {
+			m.changeLocked(r, func() { r.LeaseUntil = until })
 		} else {
 			errs[i] = ErrLeaseLost
 		}
@@ -188,11 +197,11 @@ func (m *Memory) Finish(ctx context.Context, outcomes []Outcome) ([]error, error
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := cut(time.Now())
 	errs := make([]error, len(outcomes))
 	for i, o := range outcomes {
-		if r := m.held(o.Lease); r != nil {
-			r.finish(o, now)
+		if r := m.heldLocked(o.Lease); r != nil {
+			m.changeLocked(r, func() { r.finish(o, now) })
 		} else {
 			errs[i] = ErrLeaseLost
 		}
@@ -201,7 +210,7 @@ func (m *Memory) Finish(ctx context.Context, outcomes []Outcome) ([]error, error
 }
 
 func (r *memoryRow) finish(o Outcome, now time.Time) {
-	next := o.Next
+	next := cut(o.Next)
 	switch o.Result {
 	case Done:
 		r.Done, r.Present = r.leased, o.Present
@@ -230,6 +239,7 @@ func (r *memoryRow) count(result Result, now time.Time) {
 		r.FirstFailure, r.LastFailure = time.Time{}, time.Time{}
 	case Deferred:
 		r.Deferrals++
+	case Released:
 	default:
 		r.Attempts++
 		r.Deferrals = 0
@@ -242,29 +252,35 @@ func (r *memoryRow) count(result Result, now time.Time) {
 
 // NextDue implements Store.
 func (m *Memory) NextDue(ctx context.Context, flow string) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var next time.Time
-	for _, r := range m.rows {
-		if r.Flow == flow {
-			next = earliest(next, r.free())
+	for _, q := range m.queues[flow] {
+		if q.Len() > 0 {
+			next = earliest(next, q.rows[0].free())
 		}
 	}
-	return next, ctx.Err()
+	return next, nil
 }
 
 // Get implements Store.
 func (m *Memory) Get(ctx context.Context, flow string, key entity.Key) (Row, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return Row{}, false, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.rows[id{flow, key}]
 	if r == nil {
-		return Row{}, false, ctx.Err()
+		return Row{}, false, nil
 	}
 	row := r.Row
-	row.State = r.state(time.Now())
-	row.Later = slices.Clone(r.Later)
-	return row, true, ctx.Err()
+	row.State = r.state(cut(time.Now()))
+	row.Later = append([]time.Time(nil), r.Later...) // nil if there are none
+	return row, true, nil
 }
 
 func (r *memoryRow) state(now time.Time) State {
@@ -284,7 +300,7 @@ func (r *memoryRow) state(now time.Time) State {
 func (m *Memory) Counts(ctx context.Context) (map[string]map[State]int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := cut(time.Now())
 	counts := make(map[string]map[State]int)
 	for _, r := range m.rows {
 		if counts[r.Flow] == nil {
@@ -305,6 +321,7 @@ func (m *Memory) Reject(ctx context.Context, rejected []Rejected) error {
 	for _, r := range rejected {
 		m.serial++
 		r.ID = strconv.FormatInt(m.serial, 10)
+		r.Received = cut(r.Received)
 		r.Payload = slices.Clone(r.Payload)
 		r.Metadata = maps.Clone(r.Metadata)
 		m.rejected = append(m.rejected, r)
@@ -318,7 +335,7 @@ func (m *Memory) ListRejected(ctx context.Context, limit int) ([]Rejected, error
 	defer m.mu.Unlock()
 	var newest []Rejected
 	for _, r := range slices.Backward(m.rejected) {
-		if len(newest) == limit {
+		if len(newest) >= limit {
 			break
 		}
 		r.Payload = slices.Clone(r.Payload)

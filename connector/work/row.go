@@ -66,9 +66,11 @@ const (
 	Done Result = "done"
 	// Failed: an attempt was spent.
 	Failed Result = "failed"
-	// Deferred: something was unavailable or the run was stopped; no attempt was
-	// spent.
+	// Deferred: the run found something unavailable; no attempt was spent.
 	Deferred Result = "deferred"
+	// Released: the run was stopped, or what it needs is unavailable to all;
+	// nothing is counted.
+	Released Result = "released"
 	// GaveUp: an attempt was spent and the row is parked, unless a mark came
 	// during the run.
 	GaveUp Result = "gave_up"
@@ -81,6 +83,7 @@ const (
 //	Done        0          0           seen at lease    Live              no further run
 //	Failed      +1         0           unchanged        at most Retry     again at once
 //	Deferred    unchanged  +1          unchanged        unchanged         again at once
+//	Released    unchanged  unchanged   unchanged        unchanged         again at once
 //	GaveUp      +1         0           unchanged        at most Retry     parked
 //
 // Next is not looked at after GaveUp: the row is parked until its next mark or
@@ -94,8 +97,8 @@ type Outcome struct {
 	Lease  Lease
 	Result Result
 	// Next is when the row is to be reconciled again: the next date that
-	// matters after Done, the time of the retry after Failed and Deferred.
-	// Zero means none after Done, and at once after Failed and Deferred.
+	// matters after Done, the time of the retry after Failed, Deferred and
+	// Released. The table says what zero means.
 	Next time.Time
 	// Present says whether we left the entity existing in the target. It is
 	// used after Done only.

@@ -1,0 +1,231 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+var (
+	_ work.Store = (*Store)(nil)
+
+	errClosed = errors.New("the store is closed")
+)
+
+// Config is what a Store can be told. The zero Config works.
+type Config struct {
+	// LockWait is how long New waits for another process to let go of the file,
+	// for example while a service restarts. 0 means one second.
+	LockWait time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.LockWait == 0 {
+		c.LockWait = time.Second
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.LockWait < 0 || c.LockWait > time.Minute {
+		return fmt.Errorf("LockWait: %v; use 0 to 1m, 0 means 1s", c.LockWait)
+	}
+	return nil
+}
+
+// Store is a [work.Store] in a database. Make one with New. Its methods may be
+// called concurrently.
+type Store struct {
+	db     *sql.DB
+	cfg    Config
+	secret []byte
+	stmts  map[string]*sql.Stmt // by their text, not changed after New
+
+	mu     sync.Mutex
+	ready  any // the driver's connection that is set up
+	closed bool
+}
+
+// New opens the work store in db, which must be a SQLite database in a file,
+// and makes its tables or brings them up to date. It limits db to one open
+// connection, which then belongs to the store: give it a *sql.DB of its own.
+//
+// Leases that an earlier process left are ended and their rows are due at once.
+// It is an error if another process, another pool or another Store uses the
+// file.
+func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
+	if db == nil {
+		return nil, errors.New("db: is nil; open one with sql.Open and a SQLite driver")
+	}
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	s := &Store{db: db, cfg: cfg, stmts: make(map[string]*sql.Stmt)}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	conn, err := s.conn(ctx)
+	if err != nil {
+		return err
+	}
+	err = migrate(context.WithoutCancel(ctx), conn)
+	_ = conn.Close() // gives it back to db, cannot fail in a way that matters
+	if err != nil {
+		return err
+	}
+	if s.secret, err = s.restart(ctx); err != nil {
+		return err
+	}
+	for _, query := range prepared {
+		if s.stmts[query], err = s.db.PrepareContext(ctx, query); err != nil {
+			return fmt.Errorf("work store: prepare statements: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close ends the store: what the write-ahead log holds is moved into the
+// database, and the file is free for another process. Calls under way are
+// waited for, later ones fail. It does not close db, which the caller opened.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	first, opened := !s.closed, s.ready != nil
+	s.closed = true
+	s.mu.Unlock()
+	if !first || !opened {
+		return nil
+	}
+	ctx := context.Background()
+	conn, err := s.db.Conn(ctx)
+	if err == nil {
+		err = checkpoint(ctx, conn)
+		s.discard(conn)
+	}
+	for _, stmt := range s.stmts {
+		err = errors.Join(err, stmt.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("work store: close: %w", err)
+	}
+	return nil
+}
+
+// Durable returns true: what a method has stored survives the process and a
+// loss of power.
+func (s *Store) Durable() bool { return true }
+
+// Secret implements [work.Store].
+func (s *Store) Secret(ctx context.Context) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("work store: secret: %w", err)
+	}
+	return slices.Clone(s.secret), nil
+}
+
+// conn takes the connection, waiting for its turn. database/sql may have
+// replaced it since the last call, so that it must be set up again.
+func (s *Store) conn(ctx context.Context) (*sql.Conn, error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var current any
+	err = conn.Raw(func(c any) error {
+		current = c
+		return nil
+	})
+	if err == nil {
+		err = s.setUpOnce(ctx, conn, current)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (s *Store) setUpOnce(ctx context.Context, conn *sql.Conn, current any) error {
+	s.mu.Lock()
+	known, closed := s.ready == current, s.closed
+	s.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	if known {
+		return nil
+	}
+	if err := setUp(ctx, conn, s.cfg.LockWait); err != nil {
+		if !errors.Is(err, errInUse) {
+			s.discard(conn)
+		}
+		return err
+	}
+	s.mu.Lock()
+	s.ready = current
+	s.mu.Unlock()
+	return nil
+}
+
+// discard makes database/sql close the connection rather than use it again.
+func (s *Store) discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = conn.Close()
+}
+
+// session is a transaction under way.
+type session struct {
+	ctx   context.Context
+	tx    *sql.Tx
+	stmts map[string]*sql.Stmt
+}
+
+func (ss session) stmt(query string) *sql.Stmt { return ss.tx.StmtContext(ss.ctx, ss.stmts[query]) }
+
+// transact runs f in a transaction. Once f has begun, the context's end does
+// not stop it: it takes milliseconds, and a driver that is interrupted may close
+// the connection, and with it give up the file.
+func (s *Store) transact(ctx context.Context, what string, f func(session) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("work store: %s: %w", what, err)
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	conn, err := s.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // gives it back, or was discarded
+	ctx = context.WithoutCancel(ctx)
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		s.discard(conn)
+		return err
+	}
+	if err := f(session{ctx, tx, s.stmts}); err != nil {
+		if tx.Rollback() != nil {
+			s.discard(conn) // a new one has no transaction open
+		}
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		s.discard(conn)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package storetest
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+var readCases = []testCase{
+	{"NextDue/is zero for none", func(e *env) {
+		e.Zero(e.nextDue())
+		e.mark(work.Mark{Flow: "groups", Key: key("1")})
+		e.Zero(e.nextDue())
+		e.mark(mark("1"), mark("2"))
+		leases := e.lease(2, time.Hour)
+		e.finish(leases[0], work.Done, time.Time{})
+		e.finish(leases[1], work.GaveUp, time.Time{})
+		e.Zero(e.nextDue())
+	}},
+	{"NextDue/is the earliest of all priorities", func(e *env) {
+		start := now()
+		m := markWith("1", work.Bulk)
+		m.Due = start.Add(time.Hour)
+		e.mark(m, markAt("2", 2*time.Hour), markWith("3", work.Retry))
+		e.Equal(start, e.nextDue())
+		l := e.leaseOnly("3")
+		e.Equal(start.Add(time.Hour), e.nextDue())
+		e.finish(l, work.Done, start.Add(time.Minute))
+		e.Equal(start.Add(time.Minute), e.nextDue())
+	}},
+	{"NextDue/is the expiry of a lease", func(e *env) {
+		e.mark(mark("1"))
+		e.leaseOnly("1")
+		e.mark(mark("1"), markAt("2", 2*time.Hour))
+		e.Equal(now().Add(time.Hour), e.nextDue())
+	}},
+	{"NextDue/is when Lease gives a row", func(e *env) {
+		e.mark(markAt("1", 1234*time.Millisecond+567*time.Microsecond))
+		e.none()
+		time.Sleep(time.Until(e.nextDue()))
+		e.leaseOnly("1")
+	}},
+	{"Counts/by flow and state", func(e *env) {
+		counts, err := e.s.Counts(e.ctx)
+		e.NoError(err)
+		e.Empty(counts)
+		e.mark(mark("idle"), mark("parked"), mark("running"), mark("expired"))
+		for _, l := range e.lease(4, time.Minute) {
+			switch l.Key.ID {
+			case "idle":
+				e.finish(l, work.Done, time.Time{})
+			case "parked":
+				e.finish(l, work.GaveUp, time.Time{})
+			case "running":
+				_, err := e.s.Renew(e.ctx, []work.Lease{l}, time.Hour)
+				e.NoError(err)
+			}
+		}
+		e.mark(mark("due"), markAt("future", time.Hour), work.Mark{Flow: "groups", Key: key("1")})
+		time.Sleep(time.Minute)
+		counts, err = e.s.Counts(e.ctx)
+		e.NoError(err)
+		e.Equal(map[string]map[work.State]int{
+			flow:     {work.Idle: 1, work.Parked: 1, work.Running: 1, work.Due: 3},
+			"groups": {work.Due: 1},
+		}, counts)
+	}},
+	{"Reject/lists the newest first", func(e *env) {
+		list := func(limit int) []work.Rejected {
+			all, err := e.s.ListRejected(e.ctx, limit)
+			e.NoError(err)
+			return all
+		}
+		e.Empty(list(10))
+		for i := range 3 {
+			e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Reason: strconv.Itoa(2 * i)}, {Reason: strconv.Itoa(2*i + 1)}}))
+		}
+		all := list(10)
+		e.Len(all, 6)
+		seen := make(map[string]bool)
+		for i, r := range all {
+			e.Equal(strconv.Itoa(5-i), r.Reason)
+			e.NotEmpty(r.ID)
+			e.False(seen[r.ID])
+			seen[r.ID] = true
+		}
+		e.Equal(all[:2], list(2))
+		e.Empty(list(0))
+		e.Empty(list(-1))
+	}},
+	{"Reject/keeps the whole message", func(e *env) {
+		want := work.Rejected{
+			Received: now(), Reason: "not JSON", RoutingKey: "no.uio.æ", Payload: []byte("\x00\xff{'\""),
+			Metadata: map[string]string{"a": "1", "": "", "ø\"": "\n🙂"},
+		}
+		e.NoError(e.s.Reject(e.ctx, []work.Rejected{want, {}}))
+		all, err := e.s.ListRejected(e.ctx, 10)
+		e.NoError(err)
+		e.Len(all, 2)
+		e.Empty(all[0].Payload)
+		e.Empty(all[0].Metadata)
+		e.Zero(all[0].Received)
+		want.ID = all[1].ID
+		e.Equal(want, all[1])
+	}},
+	{"Secret/is 32 random bytes and stays", func(e *env) {
+		secret, err := e.s.Secret(e.ctx)
+		e.NoError(err)
+		e.Len(secret, 32)
+		e.NotEqual(make([]byte, 32), secret)
+		want := string(secret)
+		clear(secret)
+		again, err := e.s.Secret(e.ctx)
+		e.NoError(err)
+		e.Equal(want, string(again))
+	}},
+	{"Times/come back in UTC, cut to milliseconds at the worst", func(e *env) {
+		zone := time.FixedZone("summer", 2*60*60)
+		odd := func(in time.Duration) time.Time {
+			return time.Now().Add(in + 123456789*time.Nanosecond).In(zone)
+		}
+		m := mark("1")
+		m.Due, m.Cause.Time = odd(time.Hour), odd(-time.Hour)
+		e.mark(m, mark("1"), m)
+		check := func(want, got time.Time) {
+			e.Equal(time.UTC, got.Location())
+			e.Equal(cut(want), cut(got))
+		}
+		row := e.row("1")
+		check(time.Now(), row.Due)
+		check(m.Due, row.Later[0])
+		check(m.Cause.Time, row.Cause.Time)
+		time.Sleep(1500 * time.Microsecond)
+		l := e.leaseOnly("1")
+		check(m.Cause.Time, l.Cause.Time)
+		e.WithinDuration(time.Now().Add(time.Hour), l.Until, time.Millisecond)
+		check(l.Until, e.row("1").LeaseUntil)
+		check(l.Until, e.nextDue())
+		e.finish(l, work.Failed, odd(time.Minute))
+		row = e.row("1")
+		check(odd(time.Minute), row.Due)
+		check(time.Now(), row.Finished)
+		check(time.Now(), row.FirstFailure)
+		check(time.Now(), row.LastFailure)
+		e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Received: odd(0)}}))
+		all, err := e.s.ListRejected(e.ctx, 1)
+		e.NoError(err)
+		check(odd(0), all[0].Received)
+	}},
+	{"Times/may be of any year", func(e *env) {
+		for _, at := range []time.Time{
+			time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), time.Date(58864, 3, 1, 0, 0, 0, 0, time.UTC),
+			time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.UnixMilli(0).UTC(), time.UnixMilli(-1).UTC(),
+		} {
+			m := mark("1")
+			m.Cause.Time, m.Due = at, at
+			e.mark(m)
+			row := e.row("1")
+			e.Equal(at, row.Cause.Time)
+			if at.After(time.Now()) {
+				e.Contains(row.Later, at)
+			}
+		}
+	}},
+}

@@ -1,0 +1,114 @@
+package storetest
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+var writeCases = []testCase{
+	{"Write/nothing is nothing", func(e *env) {
+		e.mark()
+		e.finishAll()
+		errs, err := e.s.Renew(e.ctx, nil, time.Hour)
+		e.NoError(err)
+		e.Empty(errs)
+		e.NoError(e.s.Reject(e.ctx, nil))
+	}},
+	{"Write/arguments and results are not shared", func(e *env) {
+		marks := []work.Mark{mark("1"), markAt("1", time.Hour)}
+		e.mark(marks...)
+		clear(marks)
+		payload, metadata := []byte("payload"), map[string]string{"a": "1"}
+		e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Payload: payload, Metadata: metadata}}))
+		clear(payload)
+		clear(metadata)
+		for range 2 {
+			row := e.row("1")
+			e.Equal([]time.Time{now().Add(time.Hour)}, row.Later)
+			clear(row.Later)
+			all, err := e.s.ListRejected(e.ctx, 1)
+			e.NoError(err)
+			e.Equal("payload", string(all[0].Payload))
+			e.Equal(map[string]string{"a": "1"}, all[0].Metadata)
+			clear(all[0].Payload)
+			clear(all[0].Metadata)
+			counts, err := e.s.Counts(e.ctx)
+			e.NoError(err)
+			e.Equal(1, counts[flow][work.Due])
+			clear(counts[flow])
+		}
+	}},
+	{"Write/an ended context stores nothing", checkEndedContext},
+	{"Write/a context that ends during a call gives all or nothing", checkAllOrNothing},
+}
+
+func checkEndedContext(e *env) {
+	e.mark(mark("1"), mark("2"))
+	l := e.lease(1, time.Hour)[0]
+	leased, other := l.Key.ID, "1"
+	if leased == other {
+		other = "2"
+	}
+	wantLeased, wantOther := e.row(leased), e.row(other)
+
+	ctx, cancel := context.WithCancel(e.ctx)
+	cancel()
+	_, err := e.s.Mark(ctx, []work.Mark{mark("1"), mark("3")})
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.Lease(ctx, flow, owner, 10, time.Hour)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.Renew(ctx, []work.Lease{l}, 2*time.Hour)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.Finish(ctx, []work.Outcome{{Lease: l, Result: work.Done}})
+	e.ErrorIs(err, context.Canceled)
+	e.ErrorIs(e.s.Reject(ctx, []work.Rejected{{}}), context.Canceled)
+	_, err = e.s.NextDue(ctx, flow)
+	e.ErrorIs(err, context.Canceled)
+	_, found, err := e.s.Get(ctx, flow, key("1"))
+	e.ErrorIs(err, context.Canceled)
+	e.False(found)
+	_, err = e.s.Counts(ctx)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.ListRejected(ctx, 1)
+	e.ErrorIs(err, context.Canceled)
+
+	e.Equal(wantLeased, e.row(leased))
+	e.Equal(wantOther, e.row(other))
+	_, found, err = e.s.Get(e.ctx, flow, key("3"))
+	e.NoError(err)
+	e.False(found)
+	all, err := e.s.ListRejected(e.ctx, 1)
+	e.NoError(err)
+	e.Empty(all)
+}
+
+// checkAllOrNothing cancels calls at moments that the scheduler chooses.
+func checkAllOrNothing(e *env) {
+	const size = 200
+	marks := make([]work.Mark, size)
+	for i := range marks {
+		marks[i] = mark(strconv.Itoa(i))
+	}
+	stored := int64(0)
+	for range 10 {
+		ctx, cancel := context.WithCancel(e.ctx)
+		var wg sync.WaitGroup
+		wg.Go(cancel)
+		_, err := e.s.Mark(ctx, marks)
+		wg.Wait()
+		if err == nil {
+			stored++
+		} else {
+			e.ErrorIs(err, context.Canceled)
+		}
+		// The store works on, and the batch is there or is not.
+		for _, seq := range e.mark(marks...) {
+			e.Equal(stored+1, seq)
+		}
+		stored++
+	}
+}
