@@ -116,6 +116,9 @@ func (c *Connector) Run(ctx context.Context, inputs ...Input) error {
 	}
 	defer c.stop()
 	secret, err := c.cfg.Store.Secret(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("connector %q: work store: %w", c.name, err)
 	}

@@ -10,26 +10,29 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
+// ready is since when a row can be leased, as the index has it.
+const ready = `coalesce(lease_until, due)`
+
 // sqlLevels lists the priorities that a flow's waiting rows have, highest first.
 // There are few of them, and each step is one look into the index. Within one
 // priority the index is in the order of readiness, so that neither Lease nor
 // NextDue reads rows that they do not give.
 const sqlLevels = `WITH RECURSIVE level (p) AS (
 	SELECT (SELECT priority FROM konnektor_work
-		WHERE flow = $1 AND ready IS NOT NULL ORDER BY priority DESC LIMIT 1)
+		WHERE flow = $1 AND ` + ready + ` IS NOT NULL ORDER BY priority DESC LIMIT 1)
 	UNION ALL
 	SELECT (SELECT priority FROM konnektor_work
-		WHERE flow = $1 AND ready IS NOT NULL AND priority < level.p ORDER BY priority DESC LIMIT 1)
+		WHERE flow = $1 AND ` + ready + ` IS NOT NULL AND priority < level.p ORDER BY priority DESC LIMIT 1)
 	FROM level WHERE level.p IS NOT NULL
 )
 SELECT p FROM level WHERE p IS NOT NULL`
 
 const (
 	sqlReady = `SELECT rid FROM konnektor_work
-WHERE flow = $1 AND priority = $2 AND ready <= $3 ORDER BY ready, rid LIMIT $4`
+WHERE flow = $1 AND priority = $2 AND ` + ready + ` <= $3 ORDER BY ` + ready + `, rid LIMIT $4`
 
-	sqlNextReady = `SELECT ready FROM konnektor_work
-WHERE flow = $1 AND priority = $2 AND ready IS NOT NULL ORDER BY ready LIMIT 1`
+	sqlNextReady = `SELECT ` + ready + ` FROM konnektor_work
+WHERE flow = $1 AND priority = $2 AND ` + ready + ` IS NOT NULL ORDER BY ` + ready + ` LIMIT 1`
 
 	sqlTake = `UPDATE konnektor_work SET
 	due = NULL, token = $2, lease_owner = $3, lease_until = $4, leased = dirty, renewed = 0,

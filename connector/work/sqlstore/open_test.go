@@ -97,6 +97,7 @@ func TestSettings(t *testing.T) {
 		defer conn.Close()
 		for name, want := range map[string]string{
 			"journal_mode": "wal", "locking_mode": "exclusive", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "1",
+			"cache_size": "-32768",
 		} {
 			var got string
 			require.NoError(t, conn.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&got))

@@ -43,7 +43,9 @@ func TestPlans(t *testing.T) {
 			require.NotContains(t, detail, "TEMP B-TREE", "%s\n%s", query, text)
 		}
 		switch query {
-		case sqlReady, sqlNextReady, sqlLevels:
+		case sqlReady:
+			require.Contains(t, text, "USING COVERING INDEX konnektor_work_ready (flow=? AND priority=? AND <expr><?)")
+		case sqlNextReady, sqlLevels:
 			require.Contains(t, text, "USING COVERING INDEX konnektor_work_ready (flow=?", query)
 		}
 	}

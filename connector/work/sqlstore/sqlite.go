@@ -17,6 +17,10 @@ import (
 // checkpoint that corrupts the database (https://sqlite.org/wal.html).
 var minVersion = [3]int{3, 51, 3}
 
+// cacheKiB is how much of the file SQLite may hold in memory, 32 MiB; negative
+// means KiB. With the usual 2 MiB a file of 100,000 rows takes twice the time.
+const cacheKiB = "-32768"
+
 var errInUse = errors.New("db: another Store uses this *sql.DB; give each its own")
 
 // setUp makes a new connection fit for the store and takes the file.
@@ -44,6 +48,7 @@ func setUp(ctx context.Context, conn *sql.Conn, wait time.Duration) error {
 		{"journal_mode", "WAL", "wal"},
 		{"synchronous", "FULL", "2"},
 		{"foreign_keys", "ON", "1"},
+		{"cache_size", cacheKiB, cacheKiB},
 	} {
 		if err := pragma(ctx, conn, p.name, p.value, p.answer); err != nil {
 			return lockError(err)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -122,7 +123,10 @@ func markAtRandom(e *env, r *rand.Rand) error {
 
 // runAtRandom leases and finishes until it is quiet and nothing is left.
 func runAtRandom(e *env, w *witness, ttl time.Duration, quiet <-chan struct{}, r *rand.Rand) error {
-	for {
+	for start := time.Now(); ; {
+		if time.Since(start) > 20*time.Second { // it takes less than one
+			return errors.New("there is always something left to do")
+		}
 		leases, err := e.s.Lease(e.ctx, flow, owner, 1+r.IntN(3), ttl)
 		if err != nil {
 			return err

@@ -34,15 +34,14 @@ CREATE TABLE konnektor_work (
     lease_until       INTEGER,
     leased            INTEGER NOT NULL DEFAULT 0,
     renewed           INTEGER NOT NULL DEFAULT 0,
-    -- Since when the row can be leased.
-    ready             INTEGER GENERATED ALWAYS AS (coalesce(lease_until, due)) STORED,
     UNIQUE (flow, type, id)
 ) STRICT;
 
--- For Lease and NextDue. The last two columns are there for Counts, which then
--- reads the index alone.
-CREATE INDEX konnektor_work_ready ON konnektor_work (flow, priority, ready, rid, lease_until, parked)
-    WHERE ready IS NOT NULL;
+-- The expression is since when a row can be leased. For Lease and NextDue; the
+-- last two columns are there for Counts, which then reads the index alone.
+CREATE INDEX konnektor_work_ready
+    ON konnektor_work (flow, priority, coalesce(lease_until, due), rid, lease_until, parked)
+    WHERE coalesce(lease_until, due) IS NOT NULL;
 
 CREATE INDEX konnektor_work_parked ON konnektor_work (flow)
     WHERE parked = 1;
