@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +43,16 @@ type run struct {
 	begun  time.Time
 	probe  bool
 	cancel context.CancelCauseFunc
-	until  time.Time // the lease's end as renewed, guarded by loop.mu
+	until  atomic.Pointer[time.Time] // the lease's end as renewed, by our clock
+}
+
+func (r *run) renewed(until time.Time) { r.until.Store(&until) }
+
+// left returns how long the lease lasts. Of the two clocks the stricter one
+// counts: one stands still while the machine sleeps, the other can be set.
+func (r *run) left() time.Duration {
+	now, until := time.Now(), *r.until.Load()
+	return min(until.Sub(now), until.Round(0).Sub(now.Round(0)))
 }
 
 func (l *loop) signal() {
@@ -75,9 +85,16 @@ func (l *loop) loop(ctx, runCtx context.Context) {
 	}
 }
 
+// pollShared is how often a loop looks into a store in which others mark too:
+// nobody signals what they do.
+const pollShared = 2 * time.Second
+
 // wait returns when there may be something to do: at a time, unless it is zero,
 // on a signal, or when ctx ends.
 func (l *loop) wait(ctx context.Context, until time.Time) {
+	if poll := time.Now().Add(pollShared); l.store.Shared() && (until.IsZero() || poll.Before(until)) {
+		until = poll
+	}
 	var timer <-chan time.Time
 	if !until.IsZero() {
 		// A store that keeps whole milliseconds can name a time just before
@@ -110,7 +127,8 @@ func (l *loop) startDue(ctx, runCtx context.Context, runs *sync.WaitGroup) (time
 		return time.Time{}, err
 	}
 	for _, lease := range leases {
-		r := &run{lease: lease, begun: asked, probe: l.breaker.started(), until: lease.Until}
+		r := &run{lease: lease, begun: asked, probe: l.breaker.started()}
+		r.renewed(asked.Add(l.ttl))
 		var reconcileCtx context.Context
 		reconcileCtx, r.cancel = context.WithCancelCause(runCtx)
 		l.mu.Lock()
@@ -136,7 +154,7 @@ func (l *loop) run(ctx context.Context, r *run) {
 		l.mu.Unlock()
 		l.signal()
 	}()
-	rep, err = l.flow.reconcile(ctx, source.Request{
+	rep, err = l.flow.reconcile(leaseContext{ctx, r}, source.Request{
 		Key:           r.lease.Key,
 		Fresh:         r.lease.Priority > work.Bulk,
 		TransactionID: tx,
@@ -208,9 +226,9 @@ func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
 		}
 		lost := err == nil && errs[i] != nil
 		if err == nil && !lost {
-			r.until = asked.Add(l.ttl)
+			r.renewed(asked.Add(l.ttl))
 		}
-		if lost || time.Until(r.until) <= margin {
+		if lost || r.left() <= margin {
 			r.cancel(errLeaseLost)
 		}
 	}

@@ -66,7 +66,7 @@ func stage[R any](ctx context.Context, name string, timeout time.Duration, step 
 		}
 		err = &panicError{stage: name, value: recover(), stack: debug.Stack()}
 	}()
-	result, err = step(limited)
+	result, err = step(stageContext{limited, ctx})
 	returned = true
 	switch {
 	case err == nil:

@@ -53,6 +53,9 @@ func NewMemory() *Memory {
 // Durable returns false.
 func (m *Memory) Durable() bool { return false }
 
+// Shared returns false.
+func (m *Memory) Shared() bool { return false }
+
 // Secret implements Store.
 func (m *Memory) Secret(ctx context.Context) ([]byte, error) {
 	return slices.Clone(m.secret), ctx.Err()

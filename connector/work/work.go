@@ -78,4 +78,8 @@ type Store interface {
 	// store that is not durable, the connector acks a notification only after
 	// its entity was reconciled.
 	Durable() bool
+
+	// Shared reports whether other processes may mark and lease in the same
+	// store. The connector then looks for work on its own now and then.
+	Shared() bool
 }

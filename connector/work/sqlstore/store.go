@@ -127,6 +127,9 @@ func (s *Store) Close() error {
 // loss of power.
 func (s *Store) Durable() bool { return true }
 
+// Shared returns false: one process has the file.
+func (s *Store) Shared() bool { return false }
+
 // Secret implements [work.Store].
 func (s *Store) Secret(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {

@@ -60,6 +60,7 @@ var durableCases = []testCase{
 }
 
 var singleCases = []testCase{
+	{"Single/says so", func(e *env) { e.False(e.s.Shared()) }},
 	{"Single/leases of the process before are ended at once", func(e *env) {
 		start := now()
 		e.mark(markWith("1", work.Bulk), markAt("1", time.Hour))

@@ -88,17 +88,20 @@ func checkOutcome(e *env, o outcomeRow, future bool) {
 	e.Equal(want, e.row("1"))
 }
 
+// urgent is a priority that no result sets.
+const urgent work.Priority = 7
+
 func checkMarkedOutcome(e *env, o outcomeRow) {
 	start := now()
 	l := prepareOutcome(e)
-	m := markWith("1", work.Retry)
+	m := markWith("1", urgent)
 	m.Cause = work.Cause{Kind: "operator"}
 	e.mark(m)
 	time.Sleep(time.Minute)
 	e.finishAll(work.Outcome{Lease: l, Result: o.result, Present: o.present, Next: now().Add(time.Hour)})
 	e.Equal(work.Row{
 		Flow: flow, Key: key("1"), State: work.Due, Dirty: 3, Done: o.done, Due: after(start, 3),
-		Priority: work.Retry, Present: o.wasPresent, Finished: after(start, 4), LastResult: o.result, Cause: m.Cause,
+		Priority: urgent, Present: o.wasPresent, Finished: after(start, 4), LastResult: o.result, Cause: m.Cause,
 	}, e.row("1"))
 	e.Zero(e.leaseOnly("1").Attempts)
 }

@@ -93,6 +93,15 @@ var leaseCases = []testCase{
 		e.EqualValues(3, e.row("1").Done)
 		e.Equal(now().Add(58*time.Minute), e.row("1").Due)
 	}},
+	{"Lease/the next run does not take them for its own", func(e *env) {
+		e.mark(mark("1"))
+		e.lease(1, time.Minute)
+		e.mark(mark("1"))
+		time.Sleep(time.Minute)
+		e.run("1", work.GaveUp, time.Time{})
+		e.Equal(work.Parked, e.row("1").State)
+		e.Equal(1, e.row("1").Attempts)
+	}},
 	{"Lease/an expired one that was taken is refused", func(e *env) {
 		e.mark(mark("1"))
 		old := e.lease(1, time.Minute)[0]

@@ -49,6 +49,7 @@ var markCases = []testCase{
 		e.Equal(now(), e.row("1").Due)
 		e.Equal(now(), e.row("2").Due)
 		e.Empty(e.row("1").Later)
+		e.Empty(e.row("2").Later)
 	}},
 	{"Mark/raises the priority", func(e *env) {
 		e.mark(markWith("1", work.Bulk), markWith("1", work.Live))
@@ -63,6 +64,12 @@ var markCases = []testCase{
 		e.Equal(work.Retry, e.row("1").Priority)
 		e.mark(markWith("1", work.Bulk))
 		e.Equal(work.Retry, e.row("1").Priority)
+	}},
+	{"Mark/does not lower the priority of a running row", func(e *env) {
+		e.mark(mark("1"))
+		e.leaseOnly("1")
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Live, e.row("1").Priority)
 	}},
 	{"Mark/replaces the priority of a row that waits for nothing", func(e *env) {
 		e.mark(mark("1"))
