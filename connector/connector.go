@@ -264,14 +264,25 @@ func (s *session) take(ctx, waitCtx context.Context, inputs []Input) error {
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
+	// The Router is not stopped by its context but by the end of its messages:
+	// while it stops, it must not be given any more.
+	routing, stopRouting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRouting()
+	var forwarding sync.WaitGroup
+	defer forwarding.Wait()
 	for i, input := range inputs {
 		decoder := input.Decoder
 		if decoder == nil {
 			decoder = notification.Default()
 		}
-		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, subscriptions[i], in.handler(decoder))
+		messages := make(chan *message.Message)
+		forwarding.Go(func() {
+			defer stopRouting()
+			forward(ctx, subscriptions[i], messages)
+		})
+		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, subscription(messages), in.handler(decoder))
 	}
-	if err := router.Run(ctx); err != nil {
+	if err := router.Run(routing); err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
 	if ctx.Err() == nil {
@@ -292,22 +303,48 @@ func (s subscription) Subscribe(context.Context, string) (<-chan *message.Messag
 func (subscription) Close() error { return nil }
 
 // subscribe subscribes to all inputs, or cancels ctx and leaves none.
-func subscribe(ctx context.Context, cancel func(), inputs []Input) ([]subscription, error) {
-	subscriptions := make([]subscription, len(inputs))
+func subscribe(ctx context.Context, cancel func(), inputs []Input) ([]<-chan *message.Message, error) {
+	subscriptions := make([]<-chan *message.Message, len(inputs))
 	for i, input := range inputs {
 		messages, err := input.Subscriber.Subscribe(ctx, input.Topic)
 		if err != nil {
 			cancel()
 			for _, subscribed := range subscriptions[:i] {
-				for msg := range subscribed {
-					msg.Nack()
-				}
+				refuse(subscribed)
 			}
 			return nil, fmt.Errorf("input %d: %w", i, err)
 		}
 		subscriptions[i] = messages
 	}
 	return subscriptions, nil
+}
+
+// forward passes messages on until ctx ends, and gives back what comes after.
+func forward(ctx context.Context, from <-chan *message.Message, to chan<- *message.Message) {
+	defer refuse(from)
+	defer close(to)
+	for {
+		select {
+		case msg, open := <-from:
+			if !open {
+				return
+			}
+			select {
+			case to <- msg:
+			case <-ctx.Done():
+				msg.Nack()
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func refuse(messages <-chan *message.Message) {
+	for msg := range messages {
+		msg.Nack()
+	}
 }
 
 func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int64, error) {

@@ -63,7 +63,7 @@ type instance struct {
 	flow   connector.Flow[person, entry]
 	store  work.Store
 	cancel context.CancelFunc
-	ended  chan error
+	done   chan error
 }
 
 var errDead = errors.New("the process is dead")
@@ -97,7 +97,7 @@ func (h *history) violatedf(format string, args ...any) {
 
 // start starts an instance.
 func (h *history) start(ctx context.Context) error {
-	i := &instance{history: h, ended: make(chan error, 1)}
+	i := &instance{history: h, done: make(chan error, 1)}
 	i.steps.Store(-1)
 	i.store = &mortalStore{Store: h.store, i: i}
 	entries, err := sink.Ensure[entry](&mortalTarget{i}, sink.EnsureConfig[entry]{})
@@ -120,7 +120,7 @@ func (h *history) start(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	i.cancel = cancel
-	go func() { i.ended <- c.Run(ctx, connector.Input{Subscriber: h.broker, Topic: queue}) }()
+	go func() { i.done <- c.Run(ctx, connector.Input{Subscriber: h.broker, Topic: queue}) }()
 	h.instances = append(h.instances, i)
 	return nil
 }
@@ -160,7 +160,14 @@ func (h *history) end(crash bool) {
 		i.kill()
 	}
 	i.cancel()
-	<-i.ended
+	h.ended(i)
+}
+
+// ended waits for the end of an instance, which is in order unless it died.
+func (h *history) ended(i *instance) {
+	if err := <-i.done; err != nil && !i.dead.Load() {
+		h.violatedf("stop: %w", err)
+	}
 }
 
 // reap takes away instances that crashed by themselves.
@@ -168,7 +175,7 @@ func (h *history) reap() {
 	alive := h.instances[:0]
 	for _, i := range h.instances {
 		if i.dead.Load() {
-			<-i.ended
+			h.ended(i)
 			continue
 		}
 		alive = append(alive, i)
