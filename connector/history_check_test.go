@@ -171,7 +171,7 @@ var bugs = []struct {
 	caught string
 }{
 	{"acked before the mark is stored", func(_ *history, i *instance) {
-		i.store = &earlyAck{i.store, i}
+		i.store = &earlyAck{i.store}
 	}, "convergent"},
 	{"a mark during a run is dropped", func(h *history, i *instance) {
 		i.store = &dropsDuringRun{Store: i.store, h: h, running: make(map[entity.Key]bool)}
