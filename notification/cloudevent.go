@@ -3,161 +3,306 @@ package notification
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
+	"mime"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/konnektor-go/konnektor/entity"
 )
 
-// decodeCloudEvent reads a CloudEvent 1.0 in structured JSON. The SDK's own
-// parser is not used: it lets trailing garbage pass and refuses a whole event
-// for one large number.
-func decodeCloudEvent(msg *message.Message) ([]Notification, error) {
-	body := bytes.TrimSpace(msg.Payload)
-	if len(body) == 0 || body[0] != '{' {
-		return nil, ErrUnknown
-	}
-	var attrs map[string]json.RawMessage
-	if err := json.Unmarshal(body, &attrs); err != nil {
-		return nil, jsonError(err)
-	}
-	if _, ok := attrs["specversion"]; !ok {
-		return nil, ErrUnknown
-	}
-	e, err := eventOf(attrs)
-	if err != nil {
-		return nil, err
-	}
-	n := Notification{Event: e, RoutingKey: msg.Metadata.Get(MetaRoutingKey)}
-	if n.Key, err = KeyOf(e.Subject()); err != nil {
-		return nil, err
-	}
-	return []Notification{n}, nil
+// attributes are those of a CloudEvent, as text.
+type attributes struct {
+	version, id, source, kind, subject, time, contentType, schema string
+
+	extensions map[string]any
 }
 
-// jsonError keeps what was wrong and where, and drops what the message said.
-func jsonError(err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("message: is not valid JSON at byte %d", syntax.Offset)
+// field returns where a standard attribute is kept, and its name.
+func (a *attributes) field(name []byte) (value *string, known string) {
+	switch string(name) {
+	case "specversion":
+		return &a.version, "specversion"
+	case "id":
+		return &a.id, "id"
+	case "source":
+		return &a.source, "source"
+	case "type":
+		return &a.kind, "type"
+	case "subject":
+		return &a.subject, "subject"
+	case "time":
+		return &a.time, "time"
+	case "datacontenttype":
+		return &a.contentType, "datacontenttype"
+	case "dataschema":
+		return &a.schema, "dataschema"
 	}
-	return errors.New("message: is not valid JSON")
+	return nil, ""
 }
 
-func eventOf(attrs map[string]json.RawMessage) (event.Event, error) {
-	e := event.New()
-	version, err := text(attrs, "specversion")
+// extend keeps a further attribute if a CloudEvent can hold it. One that is out
+// of form is dropped: it does not change what the notification is about.
+func (a *attributes) extend(name, value string) {
+	name = strings.ToLower(name)
+	if known, _ := a.field([]byte(name)); known != nil || name == "data" || !event.IsExtensionNameValid(name) {
+		return
+	}
+	if clean, err := plain("", value); err == nil && clean != "" {
+		if a.extensions == nil {
+			a.extensions = map[string]any{}
+		}
+		a.extensions[name] = clean
+	}
+}
+
+// checkContentType drops a content type that is none. The data then counts as
+// what it is without one.
+func (a *attributes) checkContentType() {
+	if _, _, err := mime.ParseMediaType(a.contentType); err != nil {
+		a.contentType = ""
+	}
+}
+
+// looksLikeCloudEvent also takes one whose producer forgot the version.
+func looksLikeCloudEvent(o object) bool {
+	return o.get("specversion") != nil ||
+		o.get("id") != nil && o.get("source") != nil && o.get("type") != nil
+}
+
+// structured reads a CloudEvent in structured JSON.
+func (d *decoder) structured(in delivery, o object) (Notification, error) {
+	var a attributes
+	var data, encoded []byte
+	for _, m := range o {
+		value, known := a.field(m.name)
+		switch {
+		case string(m.value) == "null":
+		case value != nil:
+			var err error
+			if *value, err = textOf(known, m.value); err != nil {
+				return Notification{}, err
+			}
+		case string(m.name) == "data":
+			data = m.value
+		case string(m.name) == "data_base64":
+			encoded = m.value
+		default:
+			if text, err := textOf("", m.value); err == nil {
+				a.extend(string(m.name), text)
+			}
+		}
+	}
+	a.checkContentType()
+	var raw bytes.Buffer
+	isBase64, err := readData(&raw, data, encoded, isJSON(a.contentType))
 	if err != nil {
-		return e, err
+		return Notification{}, err
 	}
-	if version != "1.0" {
-		return e, errors.New("specversion: is not 1.0")
+	n, err := d.cloudEvent(in, &a, raw.Bytes())
+	if err != nil {
+		return Notification{}, err
 	}
-	for _, f := range []struct {
-		name     string
-		required bool
-		set      func(string)
-	}{
-		{"id", true, e.SetID},
-		{"source", true, e.SetSource},
-		{"type", true, e.SetType},
-		{"subject", false, e.SetSubject},
-		{"datacontenttype", false, e.SetDataContentType},
-		{"dataschema", false, e.SetDataSchema},
-	} {
-		value, err := text(attrs, f.name)
+	n.Event.DataEncoded, n.Event.DataBase64 = raw.Bytes(), isBase64
+	return n, nil
+}
+
+// readData writes the data of an event in structured JSON to raw (CloudEvents
+// JSON format 1.0, section 3.1).
+func readData(raw *bytes.Buffer, data, encoded []byte, inJSON bool) (isBase64 bool, err error) {
+	text, err := textOf("data_base64", encoded)
+	switch {
+	case err != nil:
+		return false, err
+	case text != "":
+		if data != nil {
+			return false, errors.New("data_base64: stands beside data")
+		}
+		b, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return e, err
+			return false, errors.New("data_base64: is not base64")
 		}
-		if value == "" && f.required {
-			return e, fmt.Errorf("%s: is missing or empty", f.name)
-		}
-		if value != "" {
-			f.set(value)
-		}
+		raw.Write(b)
+		return true, nil
+	case !inJSON && len(data) > 0 && data[0] == '"':
+		raw.Write(unquote(data))
+	default:
+		raw.Write(data)
 	}
-	if err := setTimeAndData(&e, attrs); err != nil {
-		return e, err
-	}
-	setExtensions(&e, attrs)
-	for field := range e.FieldErrors {
-		return e, fmt.Errorf("%s: is not valid in a CloudEvent", field)
-	}
-	return e, nil
+	return false, nil
 }
 
-func setTimeAndData(e *event.Event, attrs map[string]json.RawMessage) error {
-	value, err := text(attrs, "time")
-	if err != nil {
-		return err
-	}
-	if value != "" {
-		t, err := time.Parse(time.RFC3339Nano, value)
-		if err != nil {
-			return errors.New("time: is not an RFC 3339 timestamp")
-		}
-		e.SetTime(t)
-	}
-	if data, ok := attrs["data"]; ok {
-		e.DataEncoded = bytes.Clone(data)
-	}
-	if encoded, err := text(attrs, "data_base64"); err != nil {
-		return err
-	} else if encoded != "" {
-		if e.DataEncoded != nil {
-			return errors.New("data_base64: stands beside data")
-		}
-		if e.DataEncoded, err = base64.StdEncoding.DecodeString(encoded); err != nil {
-			return errors.New("data_base64: is not base64")
-		}
-		e.DataBase64 = true
-	}
-	return nil
+// isJSON reports whether data of that type stands in a structured event as it
+// is. Without a type, data is JSON.
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return media == "" || media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
-var notExtensions = map[string]bool{
-	"specversion": true, "id": true, "source": true, "type": true, "subject": true, "time": true,
-	"datacontenttype": true, "dataschema": true, "data": true, "data_base64": true,
-}
+// prefixes of headers in binary mode: those of the AMQP binding 1.0.2, and what
+// producers use besides.
+var prefixes = [...]string{"cloudEvents:", "cloudEvents_", "ce-", "ce_"}
 
-// setExtensions keeps every further attribute that a CloudEvent can hold. An
-// extension that is out of form is dropped: it does not change what the
-// notification is about.
-func setExtensions(e *event.Event, attrs map[string]json.RawMessage) {
-	for name := range attrs {
-		if notExtensions[name] {
+// binaryHeaders returns the attributes that the headers hold, nil if they are
+// not those of a CloudEvent.
+func binaryHeaders(headers message.Metadata) (*attributes, error) {
+	var found map[string]string
+	for header, value := range headers {
+		for _, prefix := range prefixes {
+			if len(header) <= len(prefix) || !strings.EqualFold(header[:len(prefix)], prefix) {
+				continue
+			}
+			if found == nil {
+				found = map[string]string{}
+			}
+			name := strings.ToLower(header[len(prefix):])
+			if before, twice := found[name]; twice && before != value {
+				return nil, errors.New("message: has two headers for one attribute, and they differ")
+			}
+			found[name] = value
+		}
+	}
+	if found["specversion"] == "" && found["type"] == "" {
+		return nil, nil //nolint:nilnil // no event, and nothing wrong
+	}
+	a := &attributes{}
+	for _, name := range slices.Sorted(maps.Keys(found)) { // the same reason each time
+		value := found[name]
+		if !utf8.ValidString(value) {
+			return nil, errors.New("message: has a header that is not valid UTF-8")
+		}
+		known, field := a.field([]byte(name))
+		if known == nil {
+			a.extend(name, value)
 			continue
 		}
-		if value, err := text(attrs, name); err == nil && isAlphanumeric(name) {
-			e.SetExtension(strings.ToLower(name), value)
+		var err error
+		if *known, err = plain(field, value); err != nil {
+			return nil, err
 		}
 	}
+	return a, nil
 }
 
-func isAlphanumeric(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	})
-}
-
-// text returns an attribute as text, "" if it is missing or null. A number or
-// a bool is taken as it is written, since sloppy producers send ids so.
-func text(attrs map[string]json.RawMessage, name string) (string, error) {
-	raw := attrs[name]
-	switch {
-	case len(raw) == 0 || string(raw) == "null":
-		return "", nil
-	case raw[0] == '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	case raw[0] == '{' || raw[0] == '[':
-		return "", fmt.Errorf("%s: is not text", name)
-	default:
-		return string(raw), nil
+// binary reads a CloudEvent in binary mode: attributes are headers, data is the
+// body.
+func (d *decoder) binary(in delivery, a *attributes, msg *message.Message) (Notification, error) {
+	if t := usable(msg.Metadata.Get(MetaContentType)); a.contentType == "" && !strings.HasPrefix(strings.ToLower(t), "application/cloudevents") {
+		a.contentType = t
 	}
+	a.checkContentType()
+	data := bytes.Clone(bytes.TrimPrefix(msg.Payload, byteOrderMark))
+	n, err := d.cloudEvent(in, a, data)
+	if err != nil || len(data) == 0 {
+		return n, err
+	}
+	n.Event.DataEncoded = data
+	// What cannot stand in structured JSON as it is must be written in base64.
+	n.Event.DataBase64 = !utf8.Valid(data)
+	if isJSON(a.contentType) && !n.Event.DataBase64 {
+		s := scanner{text: data, depth: d.MaxDepth}
+		s.space()
+		n.Event.DataBase64 = s.value() != nil || s.end() != nil
+	}
+	return n, nil
+}
+
+// cloudEvent makes a notification of attributes. The data only serves to find
+// the entity if there is no subject.
+func (d *decoder) cloudEvent(in delivery, a *attributes, data []byte) (Notification, error) {
+	// Later versions of 1.x may only add (CloudEvents 1.0, section 3.1.1).
+	if a.version != "" && a.version != "1" && !strings.HasPrefix(a.version, "1.") {
+		return Notification{}, errors.New("specversion: is not 1.0")
+	}
+	for _, required := range [...]struct{ name, value string }{{"id", a.id}, {"source", a.source}, {"type", a.kind}} {
+		if required.value == "" {
+			return Notification{}, errors.New(required.name + ": is missing or empty")
+		}
+	}
+	at, err := instant("time", a.time)
+	if err != nil {
+		return Notification{}, err
+	}
+	var key entity.Key
+	if a.subject != "" {
+		key, err = KeyOf(a.subject)
+	} else if key, err = d.entityIn(data, a.kind); err == nil {
+		a.subject = subjectOf(key)
+	}
+	if err != nil {
+		return Notification{}, err
+	}
+	context, err := contextOf(a.id, a.source, a.kind, a.subject, at)
+	if err != nil {
+		return Notification{}, err
+	}
+	context.Extensions = a.extensions
+	if a.contentType != "" {
+		contentType := a.contentType
+		context.DataContentType = &contentType
+	}
+	if a.schema != "" {
+		if u, err := url.Parse(a.schema); err == nil && u.IsAbs() {
+			context.DataSchema = &types.URI{URL: *u}
+		}
+	}
+	return Notification{
+		Event:      event.Event{Context: context},
+		Key:        key,
+		Operation:  operationOf(a.kind, in.routingKey),
+		RoutingKey: in.routingKey,
+	}, nil
+}
+
+// contextOf makes the attributes of an event. It does what the SDK's setters do
+// and never differs from its Validate; they look at everything twice.
+func contextOf(id, source, kind, subject string, at time.Time) (*event.EventContextV1, error) {
+	// One allocation for what the context points to.
+	c := &struct {
+		event.EventContextV1
+		subject string
+		time    types.Timestamp
+	}{subject: subject, time: types.Timestamp{Time: at}}
+	u, err := url.Parse(source)
+	if err != nil {
+		u = &url.URL{Path: source} // any text becomes a URI reference by escaping
+	}
+	if u.Path == "" && u.Host == "" && u.Opaque == "" && strings.TrimSpace(u.String()) == "" {
+		return nil, errors.New("source: is missing or empty")
+	}
+	c.ID, c.Source.URL, c.Type, c.Subject = id, *u, kind, &c.subject
+	if !at.IsZero() {
+		c.Time = &c.time
+	}
+	return &c.EventContextV1, nil
+}
+
+// plainOperations are the words by which types and routing keys end if they
+// say what happened.
+var plainOperations = map[string]bool{
+	"create": true, "created": true, "add": true, "added": true,
+	"update": true, "updated": true, "modify": true, "modified": true, "change": true, "changed": true,
+	"delete": true, "deleted": true, "remove": true, "removed": true,
+	"activate": true, "activated": true, "deactivate": true, "deactivated": true,
+}
+
+// operationOf returns the last word of the first of the names whose last word
+// is an operation, as it is written.
+func operationOf(names ...string) string {
+	for _, name := range names {
+		word := name[strings.LastIndexAny(name, ".:/")+1:]
+		if plainOperations[word] || plainOperations[strings.ToLower(word)] {
+			return word
+		}
+	}
+	return ""
 }

@@ -3,17 +3,12 @@ package notification
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// MaxSize is the largest message that is decoded, in bytes. Notifications are
-// thin: a few hundred bytes.
-const MaxSize = 1 << 20
-
 // ErrUnknown is returned by a Decoder for a message that is not of its dialect.
-var ErrUnknown = errors.New("not a known dialect of notifications")
+var ErrUnknown = errors.New("message: not a known dialect of notifications")
 
 // Decoder understands one dialect of notifications.
 //
@@ -54,19 +49,3 @@ func (d Decoders) Decode(msg *message.Message) ([]Notification, error) {
 	}
 	return nil, ErrUnknown
 }
-
-// Default returns a decoder of all dialects that this package knows:
-// CloudEvents in structured JSON, and the bare reference.
-func Default() Decoder { return defaultDecoder }
-
-var defaultDecoder = DecoderFunc(func(msg *message.Message) ([]Notification, error) {
-	switch {
-	case len(msg.Payload) == 0:
-		return nil, errors.New("message: is empty")
-	case len(msg.Payload) > MaxSize:
-		return nil, fmt.Errorf("message: %d bytes, at most %d are read", len(msg.Payload), MaxSize)
-	case !utf8.Valid(msg.Payload):
-		return nil, errors.New("message: is not valid UTF-8")
-	}
-	return Decoders{DecoderFunc(decodeCloudEvent), DecoderFunc(decodeReference)}.Decode(msg)
-})

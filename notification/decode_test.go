@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
@@ -44,25 +45,6 @@ func TestCloudEvent(t *testing.T) {
 	}
 }
 
-func TestCloudEventKeepsDataAndExtensions(t *testing.T) {
-	ns, err := notification.Default().Decode(received(" " + `{"specversion":"1.0","type":"t","source":"s","subject":"/persons/5","id":5,
-		"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","sequence":99999999999,
-		"Not-A-Name":"x","data":{"b":1}}` + "\n"))
-	require.NoError(t, err)
-	e := ns[0].Event
-	require.Equal(t, "5", e.ID())
-	require.Equal(t, `{"b":1}`, string(e.Data()))
-	require.Equal(t, map[string]any{
-		"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-		"sequence":    "99999999999",
-	}, e.Extensions())
-	require.NoError(t, e.Validate())
-
-	ns, err = notification.Default().Decode(received(`{"specversion":"1.0","type":"t","source":"s","subject":"/persons/5","id":"5","data_base64":"aGVp"}`))
-	require.NoError(t, err)
-	require.Equal(t, "hei", string(ns[0].Event.Data()))
-}
-
 func TestBareReference(t *testing.T) {
 	msg := received("accounts/123456\n", notification.MetaRoutingKey, "cerebrum.event.account.modify", notification.MetaExchange, "from_system-test-iga")
 	ns, err := notification.Default().Decode(msg)
@@ -87,69 +69,6 @@ func TestBareReference(t *testing.T) {
 	require.Equal(t, "m1", named[0].Event.ID())
 }
 
-func TestRefused(t *testing.T) {
-	event := func(replace, with string) string { return strings.Replace(cerebrum, replace, with, 1) }
-	for _, tc := range []struct{ name, payload, want string }{
-		{"empty", "", "message: is empty"},
-		{"too large", strings.Repeat("x", notification.MaxSize+1), "message: 1048577 bytes, at most 1048576 are read"},
-		{"not UTF-8", "accounts/\xff", "message: is not valid UTF-8"},
-		{"cut off", cerebrum[:40], "message: is not valid JSON at byte 40"},
-		{"trailing garbage", cerebrum + "x", "message: is not valid JSON at byte"},
-		{"a word", "hello", "not a known dialect of notifications"},
-		{"a sentence", "accounts/1 has changed", "not a known dialect of notifications"},
-		{"another object", `{"a":1}`, "not a known dialect of notifications"},
-		{"HTML", "<html></html>", "not a known dialect of notifications"},
-		{"specversion", event(`"1.0"`, `"0.3"`), "specversion: is not 1.0"},
-		{"no id", event(`"id"`, `"di"`), "id: is missing or empty"},
-		{"empty type", event(`"no.uio.cerebrum.account.create"`, `""`), "type: is missing or empty"},
-		{"null source", event(`"https://cerebrum-uio.uio.no",`, `null,`), "source: is missing or empty"},
-		{"object as id", event(`"4d3559ec67504aaba65d40b0363faad8"`, `{"a":1}`), "id: is not text"},
-		{"time", event(`2020-10-29T09:01:14Z`, `yesterday`), "time: is not an RFC 3339 timestamp"},
-		{"no subject", event(`"subject"`, `"tcejbus"`), "subject: is empty"},
-		{"subject with a query", event(`accounts/123456`, `accounts?id=123456`), "subject: has a query or a fragment"},
-		{"subject ends in dots", event(`accounts/123456`, `accounts/%2e%2e`), "subject: ends in a dot segment"},
-		{"subject with a NUL", event(`accounts/123456`, `accounts/1%00`), "subject: ID: must not hold control characters"},
-		{"reference badly encoded", "accounts/%zz", "subject: is not percent-encoded correctly"},
-		{"data twice", event(`"specversion"`, `"data":1,"data_base64":"aGVp","specversion"`), "data_base64: stands beside data"},
-		{"not base64", event(`"specversion"`, `"data_base64":"###","specversion"`), "data_base64: is not base64"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			_, err := notification.Default().Decode(received(tc.payload))
-			require.ErrorContains(t, err, tc.want)
-			require.NotContains(t, err.Error(), "123456")
-		})
-	}
-}
-
-func TestKeyOf(t *testing.T) {
-	for _, tc := range []struct{ subject, kind, id string }{
-		{"https://cerebrum-uio.uio.no/api/v2/accounts/123456", "accounts", "123456"},
-		{"HTTPS://HOST/accounts/123456/", "accounts", "123456"},
-		{"personer/56154", "personer", "56154"},
-		{"/personer/56154", "personer", "56154"},
-		{"/5", "", "5"},
-		{"5", "", "5"},
-		{"urn:eksempeltjeneste:5", "eksempeltjeneste", "5"},
-		{"URN:a:b:5", "a:b", "5"},
-		{"accounts/ola%40uio.no", "accounts", "ola@uio.no"},
-		{"groups/a%2Fb", "groups", "a/b"},
-		{" accounts/1 ", "accounts", "1"},
-		{"https://other.example/%C3%A5/1", "å", "1"},
-	} {
-		t.Run(tc.subject, func(t *testing.T) {
-			key, err := notification.KeyOf(tc.subject)
-			require.NoError(t, err)
-			require.Equal(t, entity.Key{Type: tc.kind, ID: tc.id}, key)
-		})
-	}
-	for _, subject := range []string{"", " ", "/", "https://host", "https://host/", "a/..", "urn:", "urn:a:", "a/1?x=2", "a/1#x"} {
-		t.Run("refuses "+subject, func(t *testing.T) {
-			_, err := notification.KeyOf(subject)
-			require.ErrorContains(t, err, "subject: ")
-		})
-	}
-}
-
 func TestOwnDialectGoesFirst(t *testing.T) {
 	mine := notification.DecoderFunc(func(msg *message.Message) ([]notification.Notification, error) {
 		id, ok := strings.CutPrefix(string(msg.Payload), "changed ")
@@ -171,21 +90,101 @@ func TestOwnDialectGoesFirst(t *testing.T) {
 	require.ErrorContains(t, err, "neither a notification nor an error")
 }
 
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(cerebrum))
-	f.Add([]byte("accounts/123456"))
-	f.Add([]byte(`{"specversion":"1.0","id":1,"source":"s","type":"t","subject":"urn:a:b","data":null,"data_base64":""}`))
-	f.Add([]byte(`{"specversion":"1.0","id":"1","source":"%zz","type":"t","subject":"a/b","time":"2020-01-01T00:00:00+25:00"}`))
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		ns, err := notification.Default().Decode(message.NewMessage("u", payload))
-		if err != nil {
-			require.Empty(t, ns)
-			return
-		}
-		require.NotEmpty(t, ns)
-		for _, n := range ns {
-			require.NoError(t, n.Key.Validate())
-			require.NoError(t, n.Event.Validate())
-		}
-	})
+func TestDecoderConfig(t *testing.T) {
+	const greg = `{"id":"3","type":"person.update","source":"greg","specversion":"1.0",` +
+		`"data":{"person_id":20077,"role_id":null,"contract":{"id":"c-5","employee":{"personId":"p-6"}},"orgreg":"x-7"}}`
+	const dfo = `{"id":"01234567","uri":"dfo:ansatte","gyldigEtter":"2026-12-01"}`
+	utc := func(ns []notification.Notification) any { return ns[0].NotBefore.UTC().Format(time.RFC3339) }
+	key := func(ns []notification.Notification) any { return ns[0].Key }
+	fields := func(paths ...string) notification.DecoderConfig {
+		return notification.DecoderConfig{DataFields: paths}
+	}
+	for _, tc := range []struct {
+		name    string
+		config  notification.DecoderConfig
+		payload string
+		get     func([]notification.Notification) any
+		want    any
+		err     string
+	}{
+		{"Oslo by default", notification.DecoderConfig{}, dfo, utc, "2026-11-30T23:00:00Z", ""},
+		{"another zone", notification.DecoderConfig{Location: time.UTC}, dfo, utc, "2026-12-01T00:00:00Z", ""},
+		{"size that just fits", notification.DecoderConfig{MaxSize: len(dfo)}, dfo, utc, "2026-11-30T23:00:00Z", ""},
+		{"too large", notification.DecoderConfig{MaxSize: len(dfo) - 1}, dfo, nil, nil, "message: 64 bytes, at most 63 are read"},
+		{"too large by default", notification.DecoderConfig{}, strings.Repeat("x", notification.MaxSize+1), nil, nil, "message: 1048577 bytes, at most 1048576 are read"},
+		{"depth that just fits", notification.DecoderConfig{MaxDepth: 4}, greg, key, entity.Key{Type: "person", ID: "20077"}, ""},
+		{"too deep", notification.DecoderConfig{MaxDepth: 3}, greg, nil, nil, "message: is nested too deep"},
+		{"field by default", notification.DecoderConfig{}, greg, key, entity.Key{Type: "person", ID: "20077"}, ""},
+		{"field", fields("orgreg"), greg, key, entity.Key{Type: "orgreg", ID: "x-7"}, ""},
+		{"first field that is there", fields("role_id", "nothing", "person_id", "orgreg"), greg, key, entity.Key{Type: "person", ID: "20077"}, ""},
+		{"nested field", fields("contract.id"), greg, key, entity.Key{Type: "contract", ID: "c-5"}, ""},
+		{"deeply nested field", fields("contract.employee.personId"), greg, key, entity.Key{Type: "person", ID: "p-6"}, ""},
+		{"field in what is no object", fields("orgreg.id"), greg, nil, nil, "data: has none of the DataFields, and there is no subject"},
+		{"field that is an object", fields("contract"), greg, nil, nil, "data: is neither text nor a number"},
+		{"a plain id", fields("id"), `{"id":"3","type":"x","source":"greg","specversion":"1.0","data":{"id":4}}`, key, entity.Key{Type: "id", ID: "4"}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			decoder, err := notification.NewDecoder(tc.config)
+			require.NoError(t, err)
+			ns, err := decoder.Decode(received(tc.payload))
+			if tc.err != "" {
+				require.EqualError(t, err, tc.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tc.want, tc.get(ns))
+			checkSound(t, ns[0])
+		})
+	}
+	for _, tc := range []struct {
+		config notification.DecoderConfig
+		want   string
+	}{
+		{notification.DecoderConfig{MaxSize: -1}, "MaxSize: must not be negative"},
+		{notification.DecoderConfig{MaxDepth: -1}, "MaxDepth: must not be negative"},
+		{fields("a", ""), "DataFields[1]: must be the name of a field"},
+		{fields("a..b"), "DataFields[0]: must be the name of a field"},
+	} {
+		t.Run(tc.want, func(t *testing.T) {
+			decoder, err := notification.NewDecoder(tc.config)
+			require.ErrorContains(t, err, tc.want)
+			require.Nil(t, decoder)
+		})
+	}
+}
+
+func TestConfigIsCopied(t *testing.T) {
+	fields := []string{"person_id"}
+	decoder, err := notification.NewDecoder(notification.DecoderConfig{DataFields: fields})
+	require.NoError(t, err)
+	fields[0] = "role_id"
+	ns, err := decoder.Decode(received(`{"id":"3","type":"x","source":"greg","specversion":"1.0","data":{"person_id":1,"role_id":2}}`))
+	require.NoError(t, err)
+	require.Equal(t, "1", ns[0].Key.ID)
+}
+
+func TestDerivedIDs(t *testing.T) {
+	id := func(payload string, metadata ...string) string {
+		t.Helper()
+		ns, err := notification.Default().Decode(received(payload, metadata...))
+		require.NoError(t, err)
+		require.True(t, utf8.ValidString(ns[0].Event.Type()+ns[0].Event.Source()))
+		checkSound(t, ns[0])
+		return ns[0].Event.ID()
+	}
+	const ref = "accounts/123456"
+	plain := id(ref)
+	require.Regexp(t, "^[0-9a-f]{32}$", plain)
+	require.Equal(t, plain, id(ref, notification.MetaRedelivered, "true", "x-delivery-count", "3"), "a redelivery has the same")
+	require.NotEqual(t, plain, id("accounts/123457"))
+	require.NotEqual(t, plain, id(ref, notification.MetaRoutingKey, "a.b"))
+	require.NotEqual(t, plain, id(ref, notification.MetaExchange, "from_x"))
+	require.NotEqual(t, id(ref, notification.MetaExchange, "a", notification.MetaRoutingKey, "bc"),
+		id(ref, notification.MetaExchange, "ab", notification.MetaRoutingKey, "c"))
+	require.Equal(t, "m1", id(ref, notification.MetaMessageID, "m1"))
+	for _, unusable := range []string{" ", "a\nb", "\xff"} {
+		require.Regexp(t, "^[0-9a-f]{32}$", id(ref, notification.MetaMessageID, unusable,
+			notification.MetaRoutingKey, unusable, notification.MetaExchange, unusable))
+	}
+	require.Equal(t, "s-1", id(`{"sub":"a/1","jti":"s-1","iss":"x"}`, notification.MetaMessageID, "m1"), "the dialect's own comes first")
 }
