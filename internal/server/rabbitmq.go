@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -26,34 +25,24 @@ const (
 )
 
 // RabbitMQNode is a RabbitMQ server of one's own: user guest with password
-// guest, virtual host "/", no plugins.
+// guest, virtual host "/", no plugins unless a [RabbitMQConfig] names some.
 type RabbitMQNode struct {
+	config                RabbitMQConfig
 	dir, name             string
 	port, dist, epmd, ctl int
+	tls, http             int
 
 	ctlTurn sync.Mutex // one rabbitmqctl at a time, they share a port
 
 	mu     sync.Mutex
-	mapper *process // epmd, which the node needs to be found by rabbitmqctl
+	mapper *process // epmd, which nodes need to find each other; a cluster's first node has it
 	node   *process // nil when stopped
 }
 
 // RabbitMQ starts a node for one test. The test fails if that cannot be done.
 func RabbitMQ(tb testing.TB) *RabbitMQNode {
 	tb.Helper()
-	n, err := newRabbitMQ()
-	if err != nil {
-		tb.Fatalf("start RabbitMQ: %v", err)
-	}
-	tb.Cleanup(func() {
-		if tb.Failed() {
-			tb.Logf("RabbitMQ's log ends:\n%s", n.logTail())
-		}
-		if err := n.remove(); err != nil {
-			tb.Errorf("stop RabbitMQ: %v", err)
-		}
-	})
-	return n
+	return RabbitMQConfig{}.Start(tb)
 }
 
 // SharedRabbitMQ returns the node that all tests of the package share. It is
@@ -67,7 +56,7 @@ func SharedRabbitMQ(tb testing.TB) *RabbitMQNode {
 		tb.Fatal("SharedRabbitMQ: nobody would stop the node: call server.Main from TestMain")
 	}
 	if shared.rabbit == nil && shared.failure == nil {
-		shared.rabbit, shared.failure = newRabbitMQ()
+		shared.rabbit, shared.failure = newRabbitMQ(RabbitMQConfig{})
 		if n := shared.rabbit; n != nil {
 			shared.stops = append(shared.stops, func(failed bool) {
 				if failed {
@@ -112,6 +101,22 @@ func (n *RabbitMQNode) Stop() error { return n.end(syscall.SIGTERM) }
 
 // Kill ends the node as a crash does. See Stop.
 func (n *RabbitMQNode) Kill() error { return n.end(syscall.SIGKILL) }
+
+// Freeze stops the node from doing anything, as a hanging machine does. Its
+// connections stay open until [RabbitMQNode.Thaw].
+func (n *RabbitMQNode) Freeze() error { return n.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen node go on.
+func (n *RabbitMQNode) Thaw() error { return n.signal(syscall.SIGCONT) }
+
+func (n *RabbitMQNode) signal(sig syscall.Signal) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.node == nil {
+		return fmt.Errorf("%s does not run", n.name)
+	}
+	return n.node.cmd.Process.Signal(sig)
+}
 
 func (n *RabbitMQNode) end(sig syscall.Signal) error {
 	n.mu.Lock()
@@ -168,74 +173,6 @@ func (n *RabbitMQNode) ready(ctx context.Context, node *process) error {
 			return fmt.Errorf("the node lets nobody in: %w", err)
 		}
 	}
-}
-
-// newRabbitMQ makes a data directory and starts a node in it.
-func newRabbitMQ() (*RabbitMQNode, error) {
-	err := errors.Join(missing(rabbitBin+"rabbitmq-server", rabbitPackage), missing("epmd", "erlang-base"))
-	if err != nil {
-		return nil, err
-	}
-	ports, err := freePorts(4)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "rabbitmq-")
-	if err != nil {
-		return nil, err
-	}
-	n := &RabbitMQNode{
-		dir: dir, name: "t" + strconv.Itoa(ports[0]) + "@localhost",
-		port: ports[0], dist: ports[1], epmd: ports[2], ctl: ports[3],
-	}
-	if err := n.boot(); err != nil {
-		return nil, errors.Join(err, n.remove())
-	}
-	return n, nil
-}
-
-func (n *RabbitMQNode) boot() error {
-	if err := n.configure(); err != nil {
-		return err
-	}
-	mapper := exec.Command("epmd", "-port", strconv.Itoa(n.epmd), "-address", "127.0.0.1")
-	var err error
-	if n.mapper, err = start(mapper, n.log()); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := waitPort(ctx, "127.0.0.1:"+strconv.Itoa(n.epmd)); err != nil {
-		return err
-	}
-	return n.Start()
-}
-
-// configure writes the node's files. The empty ones keep the settings of
-// /etc/rabbitmq out.
-func (n *RabbitMQNode) configure() error {
-	files := map[string]string{
-		".erlang.cookie":    rand.Text(),
-		"rabbitmq-env.conf": "",
-		"enabled_plugins":   "[].\n",
-		"advanced.config":   "[].\n",
-		"rabbitmq.conf": "listeners.tcp.1 = " + n.addr() + `
-loopback_users.guest = true
-log.file = false
-log.console = true
-log.console.level = info
-disk_free_limit.absolute = 100MB
-vm_memory_high_watermark.absolute = 1GB
-raft.wal_max_size_bytes = 64000000
-`,
-	}
-	for name, text := range files {
-		// Erlang refuses a cookie that others can read.
-		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o400); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // command prepares one of RabbitMQ's own programs for this node. The wrappers
