@@ -2,9 +2,13 @@ package notification
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
+
+// maxEventURIs is more than there are kinds of SCIM events.
+const maxEventURIs = 32
 
 const scimEvent = "urn:ietf:params:event:scim:"
 
@@ -82,8 +86,11 @@ func (d *decoder) scim(in delivery, o object, body []byte) ([]Notification, erro
 			}
 		}
 	}
-	if len(uris) == 0 {
+	switch n := len(uris); {
+	case n == 0:
 		return nil, errors.New("eventUris: must be a list of texts, at least one")
+	case n > maxEventURIs:
+		return nil, fmt.Errorf("eventUris: has %d of them, at most %d are read", n, maxEventURIs)
 	}
 	if common.id == "" {
 		common.id = in.derivedID(body)

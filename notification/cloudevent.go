@@ -67,6 +67,9 @@ func (a *attributes) extend(name, value string) {
 // checkContentType drops a content type that is none. The data then counts as
 // what it is without one.
 func (a *attributes) checkContentType() {
+	if a.contentType == "" {
+		return
+	}
 	if _, _, err := mime.ParseMediaType(a.contentType); err != nil {
 		a.contentType = ""
 	}
@@ -79,17 +82,22 @@ func looksLikeCloudEvent(o object) bool {
 }
 
 // structured reads a CloudEvent in structured JSON.
-func (d *decoder) structured(in delivery, o object) (Notification, error) {
+func (d *decoder) structured(in delivery, o object) ([]Notification, error) {
 	var a attributes
 	var data, encoded []byte
-	for _, m := range o {
+	for i := range o {
+		m := &o[i]
 		value, known := a.field(m.name)
 		switch {
 		case string(m.value) == "null":
+		case value == &a.version && string(m.value) == `"1.0"`:
+			a.version = "1.0" // as nearly always
+		case value != nil && m.simple:
+			*value = string(m.value[1 : len(m.value)-1])
 		case value != nil:
 			var err error
 			if *value, err = textOf(known, m.value); err != nil {
-				return Notification{}, err
+				return nil, err
 			}
 		case string(m.name) == "data":
 			data = m.value
@@ -105,14 +113,14 @@ func (d *decoder) structured(in delivery, o object) (Notification, error) {
 	var raw bytes.Buffer
 	isBase64, err := readData(&raw, data, encoded, isJSON(a.contentType))
 	if err != nil {
-		return Notification{}, err
+		return nil, err
 	}
-	n, err := d.cloudEvent(in, &a, raw.Bytes())
+	ns, err := d.cloudEvent(in, &a, raw.Bytes())
 	if err != nil {
-		return Notification{}, err
+		return nil, err
 	}
-	n.Event.DataEncoded, n.Event.DataBase64 = raw.Bytes(), isBase64
-	return n, nil
+	ns[0].Event.DataEncoded, ns[0].Event.DataBase64 = raw.Bytes(), isBase64
+	return ns, nil
 }
 
 // readData writes the data of an event in structured JSON to raw (CloudEvents
@@ -157,6 +165,9 @@ var prefixes = [...]string{"cloudEvents:", "cloudEvents_", "ce-", "ce_"}
 func binaryHeaders(headers message.Metadata) (*attributes, error) {
 	var found map[string]string
 	for header, value := range headers {
+		if header == "" || header[0]|0x20 != 'c' {
+			continue // most
+		}
 		for _, prefix := range prefixes {
 			if len(header) <= len(prefix) || !strings.EqualFold(header[:len(prefix)], prefix) {
 				continue
@@ -195,42 +206,46 @@ func binaryHeaders(headers message.Metadata) (*attributes, error) {
 
 // binary reads a CloudEvent in binary mode: attributes are headers, data is the
 // body.
-func (d *decoder) binary(in delivery, a *attributes, msg *message.Message) (Notification, error) {
+func (d *decoder) binary(in delivery, a *attributes, msg *message.Message) ([]Notification, error) {
 	if t := usable(msg.Metadata.Get(MetaContentType)); a.contentType == "" && !strings.HasPrefix(strings.ToLower(t), "application/cloudevents") {
 		a.contentType = t
 	}
 	a.checkContentType()
 	data := bytes.Clone(bytes.TrimPrefix(msg.Payload, byteOrderMark))
-	n, err := d.cloudEvent(in, a, data)
+	ns, err := d.cloudEvent(in, a, data)
 	if err != nil || len(data) == 0 {
-		return n, err
+		return ns, err
 	}
-	n.Event.DataEncoded = data
+	e := &ns[0].Event
+	e.DataEncoded = data
 	// What cannot stand in structured JSON as it is must be written in base64.
-	n.Event.DataBase64 = !utf8.Valid(data)
-	if isJSON(a.contentType) && !n.Event.DataBase64 {
+	e.DataBase64 = !utf8.Valid(data)
+	if isJSON(a.contentType) && !e.DataBase64 {
 		s := scanner{text: data, depth: d.MaxDepth}
 		s.space()
-		n.Event.DataBase64 = s.value() != nil || s.end() != nil
+		e.DataBase64 = s.value() != nil || s.end() != nil
 	}
-	return n, nil
+	return ns, nil
 }
 
 // cloudEvent makes a notification of attributes. The data only serves to find
 // the entity if there is no subject.
-func (d *decoder) cloudEvent(in delivery, a *attributes, data []byte) (Notification, error) {
+func (d *decoder) cloudEvent(in delivery, a *attributes, data []byte) ([]Notification, error) {
 	// Later versions of 1.x may only add (CloudEvents 1.0, section 3.1.1).
 	if a.version != "" && a.version != "1" && !strings.HasPrefix(a.version, "1.") {
-		return Notification{}, errors.New("specversion: is not 1.0")
+		return nil, errors.New("specversion: is not 1.0")
 	}
-	for _, required := range [...]struct{ name, value string }{{"id", a.id}, {"source", a.source}, {"type", a.kind}} {
-		if required.value == "" {
-			return Notification{}, errors.New(required.name + ": is missing or empty")
-		}
+	switch "" {
+	case a.id:
+		return nil, errors.New("id: is missing or empty")
+	case a.source:
+		return nil, errors.New("source: is missing or empty")
+	case a.kind:
+		return nil, errors.New("type: is missing or empty")
 	}
 	at, err := instant("time", a.time)
 	if err != nil {
-		return Notification{}, err
+		return nil, err
 	}
 	var key entity.Key
 	if a.subject != "" {
@@ -239,11 +254,11 @@ func (d *decoder) cloudEvent(in delivery, a *attributes, data []byte) (Notificat
 		a.subject = subjectOf(key)
 	}
 	if err != nil {
-		return Notification{}, err
+		return nil, err
 	}
 	context, err := contextOf(a.id, a.source, a.kind, a.subject, at)
 	if err != nil {
-		return Notification{}, err
+		return nil, err
 	}
 	context.Extensions = a.extensions
 	if a.contentType != "" {
@@ -255,12 +270,12 @@ func (d *decoder) cloudEvent(in delivery, a *attributes, data []byte) (Notificat
 			context.DataSchema = &types.URI{URL: *u}
 		}
 	}
-	return Notification{
+	return []Notification{{
 		Event:      event.Event{Context: context},
 		Key:        key,
 		Operation:  operationOf(a.kind, in.routingKey),
 		RoutingKey: in.routingKey,
-	}, nil
+	}}, nil
 }
 
 // contextOf makes the attributes of an event. It does what the SDK's setters do
@@ -286,21 +301,22 @@ func contextOf(id, source, kind, subject string, at time.Time) (*event.EventCont
 	return &c.EventContextV1, nil
 }
 
-// plainOperations are the words by which types and routing keys end if they
-// say what happened.
-var plainOperations = map[string]bool{
-	"create": true, "created": true, "add": true, "added": true,
-	"update": true, "updated": true, "modify": true, "modified": true, "change": true, "changed": true,
-	"delete": true, "deleted": true, "remove": true, "removed": true,
-	"activate": true, "activated": true, "deactivate": true, "deactivated": true,
-}
-
-// operationOf returns the last word of the first of the names whose last word
-// is an operation, as it is written.
+// operationOf returns the last word of the first of the names that ends by
+// saying what happened, as it is written.
 func operationOf(names ...string) string {
 	for _, name := range names {
-		word := name[strings.LastIndexAny(name, ".:/")+1:]
-		if plainOperations[word] || plainOperations[strings.ToLower(word)] {
+		word := name
+		for i := len(name) - 1; i >= 0; i-- {
+			if c := name[i]; c == '.' || c == ':' || c == '/' {
+				word = name[i+1:]
+				break
+			}
+		}
+		switch strings.ToLower(word) {
+		case "create", "created", "add", "added",
+			"update", "updated", "modify", "modified", "change", "changed",
+			"delete", "deleted", "remove", "removed",
+			"activate", "activated", "deactivate", "deactivated":
 			return word
 		}
 	}

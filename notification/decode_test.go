@@ -114,6 +114,10 @@ func TestDecoderConfig(t *testing.T) {
 		{"too large by default", notification.DecoderConfig{}, strings.Repeat("x", notification.MaxSize+1), nil, nil, "message: 1048577 bytes, at most 1048576 are read"},
 		{"depth that just fits", notification.DecoderConfig{MaxDepth: 4}, greg, key, entity.Key{Type: "person", ID: "20077"}, ""},
 		{"too deep", notification.DecoderConfig{MaxDepth: 3}, greg, nil, nil, "message: is nested too deep"},
+		{"batch that just fits", notification.DecoderConfig{MaxBatch: 2}, `["a/1","a/2"]`, key, entity.Key{Type: "a", ID: "1"}, ""},
+		{"batch too large", notification.DecoderConfig{MaxBatch: 2}, `["a/1","a/2","a/3"]`, nil, nil, "message: is a batch of 3, at most 2 are read"},
+		{"batch too large by default", notification.DecoderConfig{}, `["a/1"` + strings.Repeat(`,"a/1"`, 10_000) + "]", nil, nil, "message: is a batch of 10001, at most 10000 are read"},
+		{"too many event URIs", notification.DecoderConfig{}, `{"sub":"a/1","eventUris":["u"` + strings.Repeat(`,"u"`, 32) + "]}", nil, nil, "eventUris: has 33 of them, at most 32 are read"},
 		{"field by default", notification.DecoderConfig{}, greg, key, entity.Key{Type: "person", ID: "20077"}, ""},
 		{"field", fields("orgreg"), greg, key, entity.Key{Type: "orgreg", ID: "x-7"}, ""},
 		{"first field that is there", fields("role_id", "nothing", "person_id", "orgreg"), greg, key, entity.Key{Type: "person", ID: "20077"}, ""},
@@ -142,6 +146,7 @@ func TestDecoderConfig(t *testing.T) {
 	}{
 		{notification.DecoderConfig{MaxSize: -1}, "MaxSize: must not be negative"},
 		{notification.DecoderConfig{MaxDepth: -1}, "MaxDepth: must not be negative"},
+		{notification.DecoderConfig{MaxBatch: -1}, "MaxBatch: must not be negative"},
 		{fields("a", ""), "DataFields[1]: must be the name of a field"},
 		{fields("a..b"), "DataFields[0]: must be the name of a field"},
 	} {

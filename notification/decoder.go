@@ -25,6 +25,8 @@ type DecoderConfig struct {
 	// MaxDepth is how deep the objects and arrays of a message may nest.
 	// Default 32.
 	MaxDepth int
+	// MaxBatch is how many notifications a batch may hold. Default 10,000.
+	MaxBatch int
 	// Location is where dates hold that name no zone, in dialects whose dates
 	// are local. Default Europe/Oslo, also on machines without a time zone
 	// database.
@@ -47,6 +49,9 @@ func (c DecoderConfig) withDefaults() DecoderConfig {
 	if c.MaxDepth == 0 {
 		c.MaxDepth = 32
 	}
+	if c.MaxBatch == 0 {
+		c.MaxBatch = 10_000
+	}
 	if c.Location == nil {
 		c.Location = oslo()
 	}
@@ -60,6 +65,8 @@ func (c DecoderConfig) validate() error {
 		return errors.New("MaxSize: must not be negative")
 	case c.MaxDepth < 0:
 		return errors.New("MaxDepth: must not be negative")
+	case c.MaxBatch < 0:
+		return errors.New("MaxBatch: must not be negative")
 	}
 	for i, path := range c.DataFields {
 		if slices.Contains(strings.Split(path, "."), "") {
@@ -110,7 +117,7 @@ func (d *decoder) Decode(msg *message.Message) ([]Notification, error) {
 	if headers, err := binaryHeaders(msg.Metadata); err != nil {
 		return nil, err
 	} else if headers != nil && !d.isCloudEvent(body) {
-		return one(d.binary(in, headers, msg))
+		return d.binary(in, headers, msg)
 	}
 	switch {
 	case len(body) == 0:
@@ -161,7 +168,7 @@ func (d *decoder) object(in delivery, body []byte) ([]Notification, error) {
 	}
 	switch {
 	case looksLikeCloudEvent(o):
-		return one(d.structured(in, o))
+		return d.structured(in, o)
 	case looksLikeSCIM(o):
 		return d.scim(in, o, body)
 	case looksLikeClaims(o):
@@ -180,8 +187,11 @@ func (d *decoder) batch(in delivery, body []byte) ([]Notification, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(elements) == 0 {
+	switch n := len(elements); {
+	case n == 0:
 		return nil, errors.New("message: is a batch of nothing")
+	case n > d.MaxBatch:
+		return nil, fmt.Errorf("message: is a batch of %d, at most %d are read", n, d.MaxBatch)
 	}
 	all := make([]Notification, 0, len(elements))
 	for i, element := range elements {

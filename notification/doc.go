@@ -38,9 +38,10 @@
 //     not bear on what the notification is about: extensions, datacontenttype,
 //     dataschema, audience, what changed.
 //   - What cannot be understood is an error with a clear reason: messages that
-//     are too large or nested too deep, that are not valid UTF-8 or not valid
-//     JSON (so no trailing commas and no NULs), that have two members of one
-//     name in an object that is looked into. It never panics.
+//     are too large (in bytes or as a batch) or nested too deep, that are not
+//     valid UTF-8 or not valid JSON (so no trailing commas and no NULs), that
+//     have two members of one name in an object that is looked into. It never
+//     panics.
 //   - A reason begins with the field's name, and holds nothing of the message.
 //   - A message is decoded as a whole or not at all: one bad element refuses its
 //     batch.

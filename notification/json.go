@@ -14,14 +14,18 @@ import (
 // values, which its fuzz test holds it to.
 
 // A member is a name, unescaped, and a value as it stands in the text.
-type member struct{ name, value []byte }
+type member struct {
+	name, value []byte
+	// simple says that the value is a string by isSimple.
+	simple bool
+}
 
 type object []member
 
 // get returns a value as it stands in the text, nil if it is missing or null.
 func (o object) get(name string) []byte {
-	for _, m := range o {
-		if string(m.name) == name {
+	for i := range o {
+		if m := &o[i]; string(m.name) == name {
 			if string(m.value) == "null" {
 				return nil
 			}
@@ -34,15 +38,16 @@ func (o object) get(name string) []byte {
 // text returns a value by textOf.
 func (o object) text(name string) (string, error) { return textOf(name, o.get(name)) }
 
+var errTwice = errors.New("message: has an object with two members of the same name")
+
 // checkOnce reports a member that occurs twice: readers differ on which of the
 // two counts. Its name is not told, it is the sender's.
 func (o object) checkOnce() error {
-	twice := errors.New("message: has an object with two members of the same name")
 	if len(o) <= 16 { // the most; it needs no copy
-		for i, m := range o {
-			for _, other := range o[:i] {
-				if bytes.Equal(m.name, other.name) {
-					return twice
+		for i := range o {
+			for j := range i {
+				if bytes.Equal(o[i].name, o[j].name) {
+					return errTwice
 				}
 			}
 		}
@@ -52,7 +57,7 @@ func (o object) checkOnce() error {
 	slices.SortFunc(sorted, func(a, b member) int { return bytes.Compare(a.name, b.name) })
 	for i := range sorted[1:] {
 		if bytes.Equal(sorted[i].name, sorted[i+1].name) {
-			return twice
+			return errTwice
 		}
 	}
 	return nil
@@ -98,6 +103,8 @@ type scanner struct {
 	text  []byte
 	i     int // next byte
 	depth int // how many more levels there may be
+	// simple says whether the string that was read last is one by isSimple.
+	simple bool
 }
 
 func (s *scanner) fail(why string) error {
@@ -213,7 +220,10 @@ func (s *scanner) object(o object, keep bool) (object, error) {
 		if err := s.string(); err != nil {
 			return o, err
 		}
-		name := s.text[start:s.i]
+		name := s.text[start+1 : s.i-1]
+		if !s.simple {
+			name = unquote(s.text[start:s.i])
+		}
 		if s.space(); s.peek() != ':' {
 			return o, s.fail("not a colon")
 		}
@@ -224,7 +234,8 @@ func (s *scanner) object(o object, keep bool) (object, error) {
 			return o, err
 		}
 		if keep {
-			o = append(o, member{name: unquote(name), value: s.text[start:s.i]})
+			simple := s.simple && s.text[start] == '"'
+			o = append(o, member{name: name, value: s.text[start:s.i], simple: simple})
 		}
 		if more, err = s.next('}'); err != nil {
 			return o, err
@@ -255,20 +266,29 @@ func (s *scanner) array(keep bool) (elements [][]byte, err error) {
 }
 
 func (s *scanner) string() error {
-	for s.i++; s.i < len(s.text); s.i++ {
-		switch c := s.text[s.i]; {
+	text := s.text
+	s.simple = true
+	for i := s.i + 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case isSimpleByte(c):
 		case c == '"':
-			s.i++
+			s.i = i + 1
 			return nil
 		case c < ' ':
+			s.i = i
 			return s.fail("a control character stands in a string")
 		case c == '\\':
-			s.i++
+			s.i = i + 1
 			if err := s.escape(); err != nil {
 				return err
 			}
+			i = s.i
+			s.simple = false
+		default:
+			s.simple = false
 		}
 	}
+	s.i = len(text)
 	return s.fail("it is cut off")
 }
 

@@ -30,6 +30,19 @@ func textOf(field string, raw []byte) (string, error) {
 	}
 }
 
+// isSimple reports whether s is of printable ASCII only, without spaces, quotes
+// and backslashes. Most values are, and then nothing else has to be looked at.
+func isSimple(s string) bool {
+	for i := range len(s) {
+		if !isSimpleByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isSimpleByte(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '\\' }
+
 // plain returns s without white space around it. Control characters are an
 // error, CloudEvents 1.0 section 3.1 forbids them.
 func plain(field, s string) (string, error) {
