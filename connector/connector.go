@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/internal/batch"
-	"github.com/konnektor-go/konnektor/notification"
 )
 
 // Config has what all flows of a connector share. The zero Config works, for
@@ -36,6 +36,12 @@ type Config struct {
 	// died. Work that takes longer is no problem: leases are renewed. Default 1
 	// minute, at least 1 second.
 	Lease time.Duration
+	// MaxRejected is how much of the payload of a message that cannot be used is
+	// kept, in bytes. A message that is cut cannot be replayed. Default 64 KiB.
+	MaxRejected int
+	// KeepRejected is how long messages that cannot be used are kept. They may
+	// hold personal data, so not for ever. Default 30 days.
+	KeepRejected time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -47,6 +53,8 @@ func (c Config) withDefaults() Config {
 	}
 	c.StopTimeout = orDefault(c.StopTimeout, 20*time.Second)
 	c.Lease = orDefault(c.Lease, time.Minute)
+	c.MaxRejected = orDefault(c.MaxRejected, 64<<10)
+	c.KeepRejected = orDefault(c.KeepRejected, 30*24*time.Hour)
 	return c
 }
 
@@ -56,6 +64,10 @@ func (c Config) validate() error {
 		return errors.New("StopTimeout: must not be negative")
 	case c.Lease < time.Second:
 		return errors.New("Lease: must be at least 1 second")
+	case c.MaxRejected < 0:
+		return errors.New("MaxRejected: must not be negative")
+	case c.KeepRejected < 0:
+		return errors.New("KeepRejected: must not be negative")
 	}
 	return nil
 }
@@ -68,6 +80,8 @@ type Connector struct {
 
 	mu      sync.Mutex
 	running bool
+	inputs  []Input  // of the last Run
+	session *session // that runs, if one does
 }
 
 // New makes a connector. The name identifies it in logs and to operators.
@@ -111,7 +125,7 @@ func (c *Connector) Run(ctx context.Context, inputs ...Input) error {
 			return fmt.Errorf("connector %q: input %d: %w", c.name, i, err)
 		}
 	}
-	if !c.start() {
+	if !c.start(inputs) {
 		return fmt.Errorf("connector %q: runs already", c.name)
 	}
 	defer c.stop()
@@ -122,23 +136,27 @@ func (c *Connector) Run(ctx context.Context, inputs ...Input) error {
 	if err != nil {
 		return fmt.Errorf("connector %q: work store: %w", c.name, err)
 	}
-	return c.newSession(entity.NewHasher(secret)).run(ctx, inputs)
+	s := c.newSession(entity.NewHasher(secret))
+	c.mu.Lock()
+	c.session = s
+	c.mu.Unlock()
+	return s.run(ctx, inputs)
 }
 
-func (c *Connector) start() bool {
+func (c *Connector) start(inputs []Input) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running {
 		return false
 	}
-	c.running = true
+	c.running, c.inputs = true, slices.Clone(inputs)
 	return true
 }
 
 func (c *Connector) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running = false
+	c.running, c.session = false, nil
 }
 
 // maxBatch is how many marks' messages or outcomes share a commit at most.
@@ -213,6 +231,10 @@ func (s *session) run(ctx context.Context, inputs []Input) error {
 	if len(inputs) > 0 {
 		group.Go(func() error { return s.take(takeCtx, waitCtx, inputs) })
 	}
+	group.Go(func() error {
+		s.pruneRejected(takeCtx)
+		return nil
+	})
 	s.log.Info("running", "flows", len(s.loops), "inputs", len(inputs))
 	defer s.log.Info("stopped")
 	return s.await(takeCtx, group, &storing, stopRuns, stopStore)
@@ -247,106 +269,6 @@ func (s *session) await(takeCtx context.Context, group *errgroup.Group, storing 
 	return fmt.Errorf("connector %q: work goes on though it was cancelled: %w", s.name, errStopped)
 }
 
-// take subscribes to all inputs and handles their messages until ctx ends.
-func (s *session) take(ctx, waitCtx context.Context, inputs []Input) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: s.cfg.StopTimeout}, logAdapter{s.log})
-	if err != nil {
-		return fmt.Errorf("connector %q: %w", s.name, err)
-	}
-	router.AddMiddleware(s.cfg.Middleware...)
-	in := &intake{
-		flows: s.flows, store: s.cfg.Store, marks: s.marks, waiters: s.waiters,
-		stopping: ctx, waiting: waitCtx, log: s.log,
-	}
-	subscriptions, err := subscribe(ctx, cancel, inputs)
-	if err != nil {
-		return fmt.Errorf("connector %q: %w", s.name, err)
-	}
-	// The Router is not stopped by its context but by the end of its messages:
-	// while it stops, it must not be given any more.
-	routing, stopRouting := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRouting()
-	var forwarding sync.WaitGroup
-	defer forwarding.Wait()
-	for i, input := range inputs {
-		decoder := input.Decoder
-		if decoder == nil {
-			decoder = notification.Default()
-		}
-		messages := make(chan *message.Message)
-		forwarding.Go(func() {
-			defer stopRouting()
-			forward(ctx, subscriptions[i], messages)
-		})
-		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, subscription(messages), in.handler(decoder))
-	}
-	if err := router.Run(routing); err != nil {
-		return fmt.Errorf("connector %q: %w", s.name, err)
-	}
-	if ctx.Err() == nil {
-		return fmt.Errorf("connector %q: all inputs have ended", s.name)
-	}
-	return nil
-}
-
-// subscription is a subscriber that has subscribed already. Watermill's Router
-// leaves a goroutine behind when a subscriber refuses, and closes subscribers,
-// which are the caller's.
-type subscription <-chan *message.Message
-
-func (s subscription) Subscribe(context.Context, string) (<-chan *message.Message, error) {
-	return s, nil
-}
-
-func (subscription) Close() error { return nil }
-
-// subscribe subscribes to all inputs, or cancels ctx and leaves none.
-func subscribe(ctx context.Context, cancel func(), inputs []Input) ([]<-chan *message.Message, error) {
-	subscriptions := make([]<-chan *message.Message, len(inputs))
-	for i, input := range inputs {
-		messages, err := input.Subscriber.Subscribe(ctx, input.Topic)
-		if err != nil {
-			cancel()
-			for _, subscribed := range subscriptions[:i] {
-				refuse(subscribed)
-			}
-			return nil, fmt.Errorf("input %d: %w", i, err)
-		}
-		subscriptions[i] = messages
-	}
-	return subscriptions, nil
-}
-
-// forward passes messages on until ctx ends, and gives back what comes after.
-func forward(ctx context.Context, from <-chan *message.Message, to chan<- *message.Message) {
-	defer refuse(from)
-	defer close(to)
-	for {
-		select {
-		case msg, open := <-from:
-			if !open {
-				return
-			}
-			select {
-			case to <- msg:
-			case <-ctx.Done():
-				msg.Nack()
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func refuse(messages <-chan *message.Message) {
-	for msg := range messages {
-		msg.Nack()
-	}
-}
-
 func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int64, error) {
 	var all []work.Mark
 	for _, set := range sets {
@@ -364,10 +286,15 @@ func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int6
 	for i, set := range sets {
 		results[i], seqs = seqs[:len(set)], seqs[len(set):]
 	}
+	s.signal()
+	return results, nil
+}
+
+// signal tells the loops that there may be something to do.
+func (s *session) signal() {
 	for _, l := range s.loops {
 		l.signal()
 	}
-	return results, nil
 }
 
 func (s *session) commitOutcomes(ctx context.Context, outcomes []work.Outcome) (errs []error, err error) {

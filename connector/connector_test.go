@@ -99,7 +99,7 @@ func TestBadInputStaysPut(t *testing.T) {
 				settle()
 				require.Zero(t, w.broker.Len(queue), "it is acked")
 				require.Equal(t, 1, w.broker.Delivered(), "it does not loop")
-				rejected, err := w.cfg.Store.ListRejected(t.Context(), 10)
+				rejected, err := w.cfg.Store.ListRejected(t.Context(), "", 10)
 				require.NoError(t, err)
 				require.Len(t, rejected, 1)
 				require.Contains(t, rejected[0].Reason, tc.reason)
@@ -321,6 +321,8 @@ func TestMisuseIsAnErrorOfNew(t *testing.T) {
 		{`flow "people": Name: is used twice`, connector.Config{}, []connector.Definition{good, good}},
 		{"StopTimeout: ", connector.Config{StopTimeout: -1}, []connector.Definition{good}},
 		{"Lease: ", connector.Config{Lease: time.Millisecond}, []connector.Definition{good}},
+		{"MaxRejected: ", connector.Config{MaxRejected: -1}, []connector.Definition{good}},
+		{"KeepRejected: ", connector.Config{KeepRejected: -1}, []connector.Definition{good}},
 	} {
 		t.Run(tc.want, func(t *testing.T) {
 			_, err := connector.New("c", tc.cfg, tc.flows...)

@@ -20,8 +20,10 @@
 //   - Fresh. A reconcile that a notification caused asks the source for its
 //     state past caches, in a fetch that begins after the notification came.
 //   - Bad input stays put. A message that cannot be used is stored with the
-//     reason and acked. A panic in user code is that entity's failure, or that
-//     message's.
+//     reason and acked, and kept for Config.KeepRejected. It can be listed,
+//     replayed and discarded, see [Connector.Rejected]; a replay that fails or
+//     crashes loses nothing. A panic in user code is that entity's failure, or
+//     that message's.
 //   - An outage is nobody's error. While source, target or work store are
 //     unavailable, work waits, one probe at a time goes through, and no attempts
 //     are spent. An entity that fails by itself is tried again with growing

@@ -12,7 +12,6 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/failure"
-	"github.com/konnektor-go/konnektor/internal/batch"
 	"github.com/konnektor-go/konnektor/notification"
 )
 
@@ -38,34 +37,36 @@ func (in Input) validate() error {
 	return nil
 }
 
-// maxRejected is how much of a message that cannot be decoded is kept, in
-// bytes.
-const maxRejected = 64 << 10
+// decoder returns what decodes the input's messages.
+func (in Input) decoder() notification.Decoder {
+	if in.Decoder == nil {
+		return notification.Default()
+	}
+	return in.Decoder
+}
 
 // intake turns deliveries into marks. A delivery is acked, by a nil error, when
 // its marks are committed or when it is stored as rejected.
 type intake struct {
-	flows   []*flow
-	store   work.Store
-	marks   *batch.Group[[]work.Mark, []int64]
-	waiters *waiters // nil with a durable store
+	*session
+
 	// Watermill's handlers are called without a context of ours. stopping ends
 	// when the connector stops, waiting when its last run has ended.
 	stopping, waiting context.Context //nolint:containedctx // see above
-	log               *slog.Logger
 }
 
-func (in *intake) handler(decoder notification.Decoder) message.NoPublishHandlerFunc {
-	return func(msg *message.Message) error { return in.handle(decoder, msg) }
+func (in *intake) handler(input Input) message.NoPublishHandlerFunc {
+	decoder := input.decoder()
+	return func(msg *message.Message) error { return in.handle(input.Topic, decoder, msg) }
 }
 
-func (in *intake) handle(decoder notification.Decoder, msg *message.Message) error {
+func (in *intake) handle(topic string, decoder notification.Decoder, msg *message.Message) error {
 	marks, err := in.resolveWhenAvailable(decoder, msg)
 	if err != nil {
 		if in.stopping.Err() != nil {
 			return context.Cause(in.stopping)
 		}
-		return in.reject(msg, err)
+		return in.reject(topic, msg, err)
 	}
 	if len(marks) == 0 {
 		return nil
@@ -87,7 +88,7 @@ func (in *intake) handle(decoder notification.Decoder, msg *message.Message) err
 func (in *intake) resolveWhenAvailable(decoder notification.Decoder, msg *message.Message) ([]work.Mark, error) {
 	delays := newBackOff(time.Second, time.Minute)
 	for {
-		marks, err := in.resolve(decoder, msg)
+		marks, err := in.resolve(in.stopping, decoder, msg)
 		if failure.Of(err) != failure.Unavailable {
 			return marks, err
 		}
@@ -102,7 +103,7 @@ func (in *intake) resolveWhenAvailable(decoder notification.Decoder, msg *messag
 
 // resolve decodes a message and says which entities it marks. A panic of user
 // code is an error of the message: repeated, it would panic again.
-func (in *intake) resolve(decoder notification.Decoder, msg *message.Message) (marks []work.Mark, err error) {
+func (c *Connector) resolve(ctx context.Context, decoder notification.Decoder, msg *message.Message) (marks []work.Mark, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			marks, err = nil, &panicError{stage: "decode", value: v}
@@ -113,11 +114,11 @@ func (in *intake) resolve(decoder notification.Decoder, msg *message.Message) (m
 		return nil, err
 	}
 	for _, n := range ns {
-		for _, f := range in.flows {
+		for _, f := range c.flows {
 			if !f.match.Match(n) {
 				continue
 			}
-			keys, err := f.keys(in.stopping, n)
+			keys, err := f.keys(ctx, n)
 			if err != nil {
 				return nil, fmt.Errorf("flow %q: keys: %w", f.name, err)
 			}
@@ -145,25 +146,6 @@ func markOf(f *flow, n notification.Notification, key entity.Key) work.Mark {
 			RoutingKey: n.RoutingKey,
 		},
 	}
-}
-
-// reject stores a message that cannot be used. While the store is unavailable
-// the delivery stays unacked.
-func (in *intake) reject(msg *message.Message, reason error) error {
-	in.log.Error("message rejected", "reason", reason, "bytes", len(msg.Payload))
-	payload := msg.Payload
-	if len(payload) > maxRejected {
-		payload = payload[:maxRejected]
-	}
-	return untilStored(in.stopping, in.log, func(ctx context.Context) error {
-		return in.store.Reject(ctx, []work.Rejected{{
-			Received:   time.Now(),
-			Reason:     reason.Error(),
-			RoutingKey: msg.Metadata.Get(notification.MetaRoutingKey),
-			Payload:    payload,
-			Metadata:   msg.Metadata,
-		}})
-	})
 }
 
 // untilStored repeats a write to the work store until it succeeds or ctx ends.

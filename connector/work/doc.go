@@ -14,4 +14,6 @@
 //     next time: the earliest wins.
 //   - Dates in the future are kept one by one. A run today does not make the
 //     store forget that the entity was marked for next week.
+//   - A rejected message is kept as it came until it is deleted, and no ID is
+//     given twice.
 package work

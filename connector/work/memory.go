@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"crypto/rand"
-	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -312,38 +311,4 @@ func (m *Memory) Counts(ctx context.Context) (map[string]map[State]int, error) {
 		counts[r.Flow][r.state(now)]++
 	}
 	return counts, ctx.Err()
-}
-
-// Reject implements Store.
-func (m *Memory) Reject(ctx context.Context, rejected []Rejected) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range rejected {
-		m.serial++
-		r.ID = strconv.FormatInt(m.serial, 10)
-		r.Received = cut(r.Received)
-		r.Payload = slices.Clone(r.Payload)
-		r.Metadata = maps.Clone(r.Metadata)
-		m.rejected = append(m.rejected, r)
-	}
-	return nil
-}
-
-// ListRejected implements Store.
-func (m *Memory) ListRejected(ctx context.Context, limit int) ([]Rejected, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var newest []Rejected
-	for _, r := range slices.Backward(m.rejected) {
-		if len(newest) >= limit {
-			break
-		}
-		r.Payload = slices.Clone(r.Payload)
-		r.Metadata = maps.Clone(r.Metadata)
-		newest = append(newest, r)
-	}
-	return newest, ctx.Err()
 }

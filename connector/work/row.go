@@ -2,6 +2,7 @@ package work
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
@@ -147,15 +148,33 @@ type Row struct {
 	LeaseUntil   time.Time
 }
 
-// Rejected is a message that could not be decoded.
+// Rejected is a message that could not be used. Its strings may hold any bytes,
+// and all of it but Reason and Topic personal data.
 type Rejected struct {
-	ID         string // given by the store
-	Received   time.Time
-	Reason     string // without personal data
+	ID       string // given by the store
+	Received time.Time
+	Reason   string // without personal data
+	Topic    string // of the input that it came from
+	// RoutingKey is the key that the message was published with.
 	RoutingKey string
-	// Payload is the message as it came, cut to the limit that the connector
-	// sets. It may hold personal data.
-	Payload []byte
-	// Metadata is that of the Watermill message.
+	// UUID and Metadata are those of the Watermill message.
+	UUID     string
 	Metadata map[string]string
+	// Payload is the message as it came, cut to the limit that the connector
+	// sets.
+	Payload []byte
+	// Size is the length of the whole payload, in bytes.
+	Size int
 }
+
+// Cut reports whether Payload is only the beginning of what came.
+func (r Rejected) Cut() bool { return r.Size > len(r.Payload) }
+
+// String returns the ID and the reason; the rest may be personal data.
+func (r Rejected) String() string { return r.ID + ": " + r.Reason }
+
+// GoString is String, for %#v.
+func (r Rejected) GoString() string { return r.String() }
+
+// LogValue is String, for logs.
+func (r Rejected) LogValue() slog.Value { return slog.StringValue(r.String()) }

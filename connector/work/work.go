@@ -63,12 +63,26 @@ type Store interface {
 	// Counts returns the number of rows of each flow by state.
 	Counts(ctx context.Context) (map[string]map[State]int, error)
 
-	// Reject keeps messages that could not be decoded.
+	// Reject keeps messages that could not be used and gives each an ID, which it
+	// never gives again.
 	Reject(ctx context.Context, rejected []Rejected) error
 
-	// ListRejected returns the newest rejected messages, newest first, at most
-	// limit.
-	ListRejected(ctx context.Context, limit int) ([]Rejected, error)
+	// ListRejected returns rejected messages, the one that was stored last
+	// first, at most limit. With before, the ID of a message, it returns those
+	// that were stored before it, also if it was deleted meanwhile: the last of
+	// one page leads to the next.
+	ListRejected(ctx context.Context, before string, limit int) ([]Rejected, error)
+
+	// GetRejected returns one rejected message, and false if there is none.
+	GetRejected(ctx context.Context, id string) (Rejected, bool, error)
+
+	// DeleteRejected deletes rejected messages and returns how many were there.
+	DeleteRejected(ctx context.Context, ids []string) (int, error)
+
+	// PruneRejected deletes rejected messages that were received before a time,
+	// at most limit, and returns how many there were. One whose Received is zero
+	// stays.
+	PruneRejected(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// Secret returns the key for hashing entities, 32 random bytes: the same
 	// ones for as long as the store's data lives.

@@ -154,7 +154,7 @@ func (w *world) tally(ctx context.Context) (tally, error) {
 		case work.Idle:
 		}
 	}
-	rejected, err := w.store.ListRejected(ctx, 100)
+	rejected, err := w.store.ListRejected(ctx, "", 100)
 	t.refuse = len(rejected)
 	return t, err
 }

@@ -233,14 +233,14 @@ func TestMigrate(t *testing.T) {
 
 	var version, mine int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM konnektor_schema").Scan(&version))
-	require.Equal(t, 1, version)
+	require.Equal(t, 2, version)
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT x FROM mine").Scan(&mine))
 	require.Equal(t, 1, mine)
 
 	_, err = db.ExecContext(t.Context(), "INSERT INTO konnektor_schema VALUES (7)")
 	require.NoError(t, err)
 	_, err = New(t.Context(), db, Config{})
-	require.EqualError(t, err, "db: its tables have version 7, this program knows them up to 1; use a newer program")
+	require.EqualError(t, err, "db: its tables have version 7, this program knows them up to 2; use a newer program")
 	_, err = db.ExecContext(t.Context(), "DELETE FROM konnektor_schema WHERE version = 7")
 	require.NoError(t, err)
 	s, err = New(t.Context(), db, Config{})

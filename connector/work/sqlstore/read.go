@@ -41,7 +41,7 @@ FROM konnektor_work WHERE ` + ready + ` IS NOT NULL GROUP BY flow`
 var prepared = []string{
 	sqlMarkNow, sqlMarkLater, sqlAddLater, sqlLevels, sqlReady, sqlNextReady, sqlTake, sqlConsumeLater,
 	sqlRenew, sqlFinishDone, sqlFinishDeferred, sqlFinishFailed, sqlGet, sqlGetLater, sqlCounts,
-	sqlReject, sqlListRejected,
+	sqlReject, sqlListRejected, sqlGetRejected, sqlDeleteRejected, sqlPruneRejected,
 }
 
 // Get implements [work.Store].

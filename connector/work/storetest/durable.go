@@ -40,14 +40,13 @@ var durableCases = []testCase{
 		e.Equal([]int64{3}, e.mark(mark("done")))
 	}},
 	{"Durable/rejected messages outlive the process", func(e *env) {
-		e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Reason: "a", Payload: []byte{0}}, {Reason: "b"}}))
-		want, err := e.s.ListRejected(e.ctx, 10)
-		e.NoError(err)
-		e.Len(want, 2)
+		e.reject(work.Rejected{Reason: "a", Payload: []byte{0}}, work.Rejected{Reason: "b"}, work.Rejected{Reason: "c"})
+		all := e.listRejected("", 10)
+		e.Equal(1, e.deleteRejected(all[0].ID))
 		e.reopen()
-		got, err := e.s.ListRejected(e.ctx, 10)
-		e.NoError(err)
-		e.Equal(want, got)
+		e.Equal(all[1:], e.listRejected("", 10))
+		e.reject(work.Rejected{Reason: "d"})
+		e.NotEqual(all[0].ID, e.listRejected("", 1)[0].ID, "no ID is given twice")
 	}},
 	{"Durable/the secret outlives the process", func(e *env) {
 		want, err := e.s.Secret(e.ctx)

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -66,44 +65,6 @@ var readCases = []testCase{
 			"groups": {work.Due: 1},
 		}, counts)
 	}},
-	{"Reject/lists the newest first", func(e *env) {
-		list := func(limit int) []work.Rejected {
-			all, err := e.s.ListRejected(e.ctx, limit)
-			e.NoError(err)
-			return all
-		}
-		e.Empty(list(10))
-		for i := range 3 {
-			e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Reason: strconv.Itoa(2 * i)}, {Reason: strconv.Itoa(2*i + 1)}}))
-		}
-		all := list(10)
-		e.Len(all, 6)
-		seen := make(map[string]bool)
-		for i, r := range all {
-			e.Equal(strconv.Itoa(5-i), r.Reason)
-			e.NotEmpty(r.ID)
-			e.False(seen[r.ID])
-			seen[r.ID] = true
-		}
-		e.Equal(all[:2], list(2))
-		e.Empty(list(0))
-		e.Empty(list(-1))
-	}},
-	{"Reject/keeps the whole message", func(e *env) {
-		want := work.Rejected{
-			Received: now(), Reason: "not JSON", RoutingKey: "no.uio.æ", Payload: []byte("\x00\xff{'\""),
-			Metadata: map[string]string{"a": "1", "": "", "ø\"": "\n🙂"},
-		}
-		e.NoError(e.s.Reject(e.ctx, []work.Rejected{want, {}}))
-		all, err := e.s.ListRejected(e.ctx, 10)
-		e.NoError(err)
-		e.Len(all, 2)
-		e.Empty(all[0].Payload)
-		e.Empty(all[0].Metadata)
-		e.Zero(all[0].Received)
-		want.ID = all[1].ID
-		e.Equal(want, all[1])
-	}},
 	{"Secret/is 32 random bytes and stays", func(e *env) {
 		secret, err := e.s.Secret(e.ctx)
 		e.NoError(err)
@@ -144,7 +105,7 @@ var readCases = []testCase{
 		check(time.Now(), row.FirstFailure)
 		check(time.Now(), row.LastFailure)
 		e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Received: odd(0)}}))
-		all, err := e.s.ListRejected(e.ctx, 1)
+		all, err := e.s.ListRejected(e.ctx, "", 1)
 		e.NoError(err)
 		check(odd(0), all[0].Received)
 	}},

@@ -20,10 +20,11 @@ type Open func(dir string) (s work.Store, closeStore func() error, err error)
 
 // Run checks what holds for every store.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]testCase{markCases, laterCases, leaseCases, outcomeCases, finishCases, readCases, writeCases, parallelCases} {
+	for _, group := range [][]testCase{markCases, laterCases, leaseCases, outcomeCases, finishCases, readCases, writeCases, rejectedCases, parallelCases} {
 		runCases(t, open, group)
 	}
 	t.Run("RandomHistories", func(t *testing.T) { checkModel(t, open, false) })
+	t.Run("RandomRejected", func(t *testing.T) { checkRejectedModel(t, open) })
 }
 
 // RunDurable checks that what was stored outlives the process.

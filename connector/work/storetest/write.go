@@ -16,26 +16,29 @@ var writeCases = []testCase{
 		errs, err := e.s.Renew(e.ctx, nil, time.Hour)
 		e.NoError(err)
 		e.Empty(errs)
-		e.NoError(e.s.Reject(e.ctx, nil))
+		e.reject()
+		e.Zero(e.deleteRejected())
 	}},
 	{"Write/arguments and results are not shared", func(e *env) {
 		marks := []work.Mark{mark("1"), markAt("1", time.Hour)}
 		e.mark(marks...)
 		clear(marks)
 		payload, metadata := []byte("payload"), map[string]string{"a": "1"}
-		e.NoError(e.s.Reject(e.ctx, []work.Rejected{{Payload: payload, Metadata: metadata}}))
+		e.reject(work.Rejected{Payload: payload, Metadata: metadata})
 		clear(payload)
 		clear(metadata)
 		for range 2 {
 			row := e.row("1")
 			e.Equal([]time.Time{now().Add(time.Hour)}, row.Later)
 			clear(row.Later)
-			all, err := e.s.ListRejected(e.ctx, 1)
-			e.NoError(err)
-			e.Equal("payload", string(all[0].Payload))
-			e.Equal(map[string]string{"a": "1"}, all[0].Metadata)
-			clear(all[0].Payload)
-			clear(all[0].Metadata)
+			listed := e.listRejected("", 1)[0]
+			got, _ := e.getRejected(listed.ID)
+			for _, r := range []work.Rejected{listed, got} {
+				e.Equal("payload", string(r.Payload))
+				e.Equal(map[string]string{"a": "1"}, r.Metadata)
+				clear(r.Payload)
+				clear(r.Metadata)
+			}
 			counts, err := e.s.Counts(e.ctx)
 			e.NoError(err)
 			e.Equal(1, counts[flow][work.Due])
@@ -48,6 +51,8 @@ var writeCases = []testCase{
 
 func checkEndedContext(e *env) {
 	e.mark(mark("1"), mark("2"))
+	e.reject(work.Rejected{Reason: "kept", Received: now()})
+	kept := e.listRejected("", 10)
 	l := e.lease(1, time.Hour)[0]
 	leased, other := l.Key.ID, "1"
 	if leased == other {
@@ -73,7 +78,14 @@ func checkEndedContext(e *env) {
 	e.False(found)
 	_, err = e.s.Counts(ctx)
 	e.ErrorIs(err, context.Canceled)
-	_, err = e.s.ListRejected(ctx, 1)
+	_, err = e.s.ListRejected(ctx, "", 1)
+	e.ErrorIs(err, context.Canceled)
+	_, found, err = e.s.GetRejected(ctx, kept[0].ID)
+	e.ErrorIs(err, context.Canceled)
+	e.False(found)
+	_, err = e.s.DeleteRejected(ctx, []string{kept[0].ID})
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.PruneRejected(ctx, now().Add(time.Hour), 10)
 	e.ErrorIs(err, context.Canceled)
 
 	e.Equal(wantLeased, e.row(leased))
@@ -81,9 +93,7 @@ func checkEndedContext(e *env) {
 	_, found, err = e.s.Get(e.ctx, flow, key("3"))
 	e.NoError(err)
 	e.False(found)
-	all, err := e.s.ListRejected(e.ctx, 1)
-	e.NoError(err)
-	e.Empty(all)
+	e.Equal(kept, e.listRejected("", 10))
 }
 
 // checkAllOrNothing cancels calls at moments that the scheduler chooses.
