@@ -1,31 +1,24 @@
 package testkit
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/konnektor-go/konnektor/internal/topic"
-	"github.com/konnektor-go/konnektor/notification/rabbitmq"
 )
 
-// deliveryCount is the header in which a quorum queue counts how often it
-// delivered a message before.
-const deliveryCount = "x-delivery-count"
-
-// maxName is the longest name of a queue and the longest binding or routing
-// key, in bytes: AMQP's short string.
+// maxName is the longest name of a queue or an exchange and the longest binding
+// or routing key, in bytes: AMQP's short string.
 const maxName = 255
 
-var errClosed = errors.New("broker: is closed")
+var (
+	errClosed  = errors.New("broker: is closed")
+	errNoQueue = errors.New("queueName: there is no such queue, call Bind first, or Declare")
+)
 
 // BrokerConfig sets up a [Broker]. The zero BrokerConfig works.
 type BrokerConfig struct {
@@ -54,6 +47,9 @@ func (c BrokerConfig) withDefaults() BrokerConfig {
 }
 
 func (c BrokerConfig) validate() error {
+	if len(c.Exchange) > maxName {
+		return fmt.Errorf("Exchange: %d bytes, at most %d are allowed", len(c.Exchange), maxName)
+	}
 	if c.Prefetch < 0 {
 		return fmt.Errorf("Prefetch: %d, must be at least 1, or 0 for the default", c.Prefetch)
 	}
@@ -63,9 +59,10 @@ func (c BrokerConfig) validate() error {
 	return nil
 }
 
-// Broker is a message broker in memory, with one topic exchange and with queues
-// that behave like RabbitMQ's quorum queues without a delivery limit. It is a
-// Watermill publisher and subscriber.
+// Broker is a message broker in memory that behaves like RabbitMQ 3.10 does
+// towards the transport of package rabbitmq: topic exchanges, quorum and classic
+// queues, redelivery, dead-lettering, times to live. It is a Watermill publisher
+// and subscriber.
 //
 // An ack or nack counts from when Watermill's Message.Ack or Nack has returned.
 type Broker struct {
@@ -73,28 +70,20 @@ type Broker struct {
 
 	mu        sync.Mutex
 	closed    bool
+	exchanges map[string]struct{}
 	queues    map[string]*queue
-	subs      map[*subscription]struct{} // until their run has ended
-	seq       uint64
-	published int
-	delivered int
-	again     int
-	acked     int
-}
+	subs      []*subscription // in the order of their start, until their run has ended
+	fail      func(*message.Message) Fault
+	back      int64 // the place of the last message of all queues
+	front     int64 // that of the first, when one overtakes
 
-type queue struct {
-	patterns []string
-	ready    []*stored       // ascending by seq
-	subs     []*subscription // that get deliveries
-	turn     int             // index in subs of whose turn it is
-}
+	// The counters: published is the sum of the others and of what queues hold.
+	published, acked, deadLettered, dropped int
+	delivered, again                        int
 
-// stored is a message in a queue. Its seq is its place: it keeps it when it is
-// taken back, and gets a new one, at the end, when it is nacked.
-type stored struct {
-	seq     uint64
-	returns int64
-	message amqp.Delivery // as delivered first; only read, and shared by the queues
+	timer  *time.Timer    // for what happens by itself
+	next   time.Time      // when that is, zero: never
+	timers sync.WaitGroup // timers set, and neither stopped nor done
 }
 
 // NewBroker returns a Broker without queues.
@@ -102,100 +91,70 @@ func NewBroker(cfg BrokerConfig) (*Broker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
 	return &Broker{
-		cfg:    cfg.withDefaults(),
-		queues: map[string]*queue{},
-		subs:   map[*subscription]struct{}{},
+		cfg:       cfg,
+		exchanges: map[string]struct{}{cfg.Exchange: {}},
+		queues:    map[string]*queue{},
 	}, nil
 }
 
-// Bind makes the queue if there is none of that name, and binds it to the
-// exchange by each of the patterns: words separated by dots, in which "*" stands
-// for one word and "#" for any number of words.
+// Bind binds the queue to the exchange by each of the patterns: words separated
+// by dots, in which "*" stands for one word and "#" for any number of words. If
+// there is no queue of that name it makes one, a quorum queue without a delivery
+// limit; see [Broker.Declare] for others.
 func (b *Broker) Bind(queueName string, patterns ...string) error {
+	return b.BindTo(b.cfg.Exchange, queueName, patterns...)
+}
+
+// BindTo is Bind for another topic exchange, which is made if there is none of
+// that name. Messages get there by [Broker.PublishAMQP] or as dead letters.
+func (b *Broker) BindTo(exchange, queueName string, patterns ...string) error {
+	if exchange == "" {
+		return errors.New("exchange: must not be empty: a queue has its place in the default exchange without being bound")
+	}
 	if queueName == "" {
 		return errors.New("queueName: must not be empty")
 	}
-	for _, name := range append([]string{queueName}, patterns...) {
+	for _, name := range append([]string{exchange, queueName}, patterns...) {
 		if len(name) > maxName {
-			return fmt.Errorf("queueName, patterns: %d bytes, at most %d are allowed", len(name), maxName)
+			return fmt.Errorf("exchange, queueName, patterns: %d bytes, at most %d are allowed", len(name), maxName)
 		}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.exchanges[exchange] = struct{}{}
+	q := b.queues[queueName]
+	if q == nil {
+		q = b.makeLocked(queueName, quorumSpec)
+	}
+	for _, p := range patterns {
+		q.bindings = append(q.bindings, binding{exchange, p})
+	}
+	return nil
+}
+
+// Cut loses the connections of all subscribers, which are back at once: what
+// was delivered and not acked is delivered again. See [Broker.Fail] for a loss
+// at a chosen moment.
+func (b *Broker) Cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cutLocked(func(*subscription) bool { return true })
+}
+
+// CancelConsumers makes the broker cancel the queue's consumers, as it does when
+// the queue has moved. Subscribers are back at once: what was delivered and not
+// acked is delivered again.
+func (b *Broker) CancelConsumers(queueName string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q := b.queues[queueName]
 	if q == nil {
-		q = &queue{}
-		b.queues[queueName] = q
+		return errNoQueue
 	}
-	q.patterns = append(q.patterns, patterns...)
+	b.cutLocked(func(s *subscription) bool { return s.queue == q })
 	return nil
-}
-
-// Publish puts a copy of each message into every queue that is bound to the
-// routing key. It returns an error for the first message whose context has
-// ended, that AMQP cannot carry, or that no queue is bound to
-// ([rabbitmq.ErrUnroutable]); the messages before it are published.
-//
-// Messages are converted to AMQP and back as in package rabbitmq.
-func (b *Broker) Publish(routingKey string, msgs ...*message.Message) error {
-	if len(routingKey) > maxName {
-		return fmt.Errorf("routingKey: %d bytes, at most %d are allowed", len(routingKey), maxName)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, msg := range msgs {
-		if b.closed {
-			return errClosed
-		}
-		p, err := rabbitmq.Marshaler{}.Marshal(msg)
-		if err == nil {
-			err = msg.Context().Err()
-		}
-		if err != nil {
-			return fmt.Errorf("publish: %w", err)
-		}
-		bound := b.routeLocked(routingKey)
-		if len(bound) == 0 {
-			return fmt.Errorf("routingKey: %w, call Bind with a pattern that matches", rabbitmq.ErrUnroutable)
-		}
-		d := amqp.Delivery{
-			Exchange: b.cfg.Exchange, RoutingKey: routingKey,
-			Headers: p.Headers, ContentType: p.ContentType, MessageId: p.MessageId,
-			DeliveryMode: p.DeliveryMode, Body: bytes.Clone(p.Body),
-		}
-		for _, q := range bound {
-			b.seq++
-			b.published++
-			q.ready = append(q.ready, &stored{seq: b.seq, message: d})
-			b.dispatchLocked(q)
-		}
-	}
-	return nil
-}
-
-func (b *Broker) routeLocked(routingKey string) []*queue {
-	var bound []*queue
-	for _, q := range b.queues {
-		if slices.ContainsFunc(q.patterns, func(p string) bool { return topic.Match(p, routingKey) }) {
-			bound = append(bound, q)
-		}
-	}
-	return bound
-}
-
-// delivery makes the Watermill message of one delivery, just as the subscriber
-// of package rabbitmq does.
-func (m *stored) delivery() *message.Message {
-	d := m.message
-	d.Body = bytes.Clone(d.Body)
-	if m.returns > 0 {
-		d.Redelivered = true
-		d.Headers = maps.Clone(d.Headers)
-		d.Headers[deliveryCount] = m.returns
-	}
-	msg, _ := rabbitmq.Marshaler{}.Unmarshal(d) // never an error
-	return msg
 }
 
 // Subscribe returns the messages of a queue. It is an error if there is no such
@@ -204,22 +163,8 @@ func (b *Broker) Subscribe(ctx context.Context, queueName string) (<-chan *messa
 	return b.subscribe(ctx, queueName, nil)
 }
 
-// Cut loses the connections of all subscribers, which are back at once: what
-// was delivered and not acked is delivered again.
-func (b *Broker) Cut() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sweepLocked()
-	for s := range b.subs {
-		s.takeBackLocked()
-	}
-	for _, q := range b.queues {
-		b.dispatchLocked(q)
-	}
-}
-
 // Len returns how many messages the queue holds, ready or delivered and not
-// acked.
+// acked, and those that are delayed on their way to it.
 func (b *Broker) Len(queueName string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -228,17 +173,12 @@ func (b *Broker) Len(queueName string) int {
 	if q == nil {
 		return 0
 	}
-	n := len(q.ready)
-	for s := range b.subs {
-		if s.queue == q {
-			n += len(s.unacked)
-		}
-	}
-	return n
+	return b.lenLocked(q)
 }
 
 // Published returns how many messages were put into queues: one that went to
-// two queues counts twice. All that was published is acked or still in a queue.
+// two queues counts twice, and a dead letter counts again. All that was
+// published is Acked, DeadLettered, Dropped or still in a queue.
 func (b *Broker) Published() int { return b.count(&b.published) }
 
 // Delivered returns how many messages subscribers were given, redeliveries
@@ -251,6 +191,15 @@ func (b *Broker) Redelivered() int { return b.count(&b.again) }
 // Acked returns how many messages were acked and have left their queue.
 func (b *Broker) Acked() int { return b.count(&b.acked) }
 
+// DeadLettered returns how many messages have left their queue for others, by
+// its dead-letter exchange.
+func (b *Broker) DeadLettered() int { return b.count(&b.deadLettered) }
+
+// Dropped returns how many messages have left their queue for good without an
+// ack: beyond the delivery limit, expired or rejected with no queue to take the
+// dead letter, or because their queue was deleted.
+func (b *Broker) Dropped() int { return b.count(&b.dropped) }
+
 func (b *Broker) count(n *int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -259,13 +208,77 @@ func (b *Broker) count(n *int) int {
 }
 
 // Close ends all subscriptions and waits for them, at most StopTimeout. After
-// that nothing can be published or subscribed to; the queues stay, for Len.
+// that nothing can be published or subscribed to, and nothing expires; the
+// queues stay, for Len.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
+	b.wakeLocked()
 	b.mu.Unlock()
 	b.stop(func(*subscription) bool { return true })
+	b.timers.Wait()
 	return nil
+}
+
+// wakeLocked sets the timer to the next moment at which something happens in a
+// queue by itself.
+func (b *Broker) wakeLocked() {
+	var next time.Time
+	if !b.closed {
+		for _, q := range b.queues {
+			next = earlier(next, q.next())
+		}
+	}
+	if next.Equal(b.next) {
+		return
+	}
+	b.resetLocked()
+	if next.IsZero() {
+		return
+	}
+	b.next = next
+	b.timers.Add(1)
+	b.timer = time.AfterFunc(time.Until(next), func() {
+		defer b.timers.Done()
+		b.tick()
+	})
+}
+
+// resetLocked ends the timer.
+func (b *Broker) resetLocked() {
+	if b.timer != nil && b.timer.Stop() {
+		b.timers.Done()
+	}
+	b.timer, b.next = nil, time.Time{}
+}
+
+// tick does what is due. It may come late, or for nothing.
+func (b *Broker) tick() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.resetLocked()
+	// What expires now expires: a nanosecond ago it was still good.
+	due := time.Now().Add(1)
+	var all []*queue
+	for _, q := range b.queues {
+		all = append(all, q)
+	}
+	slices.SortFunc(all, byName)
+	for _, q := range all {
+		b.dispatchAtLocked(q, due)
+	}
+	b.wakeLocked()
+}
+
+// earlier returns the earlier of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Connect returns a connection of its own: closing it ends the subscriptions

@@ -7,7 +7,8 @@
 // where waiting takes no real time. Whatever is used in a bubble must be made
 // in it, and closed before it ends.
 //
-// What [Broker] promises:
+// What [Broker] promises, as RabbitMQ 3.10 does it behind package rabbitmq; the
+// suite in package brokertest compares the two rule by rule:
 //   - A message goes to every queue with a binding that matches its routing
 //     key, as AMQP topic patterns do. One that goes nowhere is an error.
 //   - A subscriber gets up to Prefetch messages without acking any. Subscribers
@@ -15,17 +16,41 @@
 //   - Messages come in the order in which they were published.
 //   - Every delivery is a new message: nothing is shared with the publisher, nor
 //     with an earlier delivery.
-//   - A nacked message goes to the back of its queue. It is marked as
-//     redelivered when it comes again.
-//   - After [Broker.Cut], as after a lost connection, all that was delivered
-//     and not acked comes again, in its order and ahead of the rest, to the
-//     same subscribers. Late acks change nothing.
+//   - What comes again is marked as redelivered, and a quorum queue counts it in
+//     the header x-delivery-count, from 1. Nobody else can write that header, nor
+//     the mark.
+//   - A nacked message goes to the back of a quorum queue, to the front if the
+//     queue has a delivery limit, and to its place in a classic queue.
+//   - With a delivery limit, a message comes so often again, whether it was
+//     nacked or its connection lost, and then it leaves the queue.
+//   - After a lost connection, all that was delivered and not acked comes again
+//     to the same subscribers, in its order and ahead of the rest. Late acks
+//     change nothing. The same goes for a consumer that the broker cancels.
+//   - A queue that is deleted and made again starts empty; its subscribers go on.
+//   - What is beyond the delivery limit, rejected or expired goes to the queue's
+//     dead-letter exchange with its history in x-death and x-first-death-*, or
+//     is dropped if no queue takes it. A circle without a rejection is dropped.
+//     With at-least-once dead-lettering, what no queue takes stays, and is tried
+//     again every three minutes.
+//   - A message expires after the shorter of its own time to live and the
+//     queue's, but only at the head of the queue: it waits behind one that lives
+//     longer. What is delivered does not expire, unless it returns.
 //   - When a subscription ends, it delivers nothing more, but what it delivered
-//     can still be acked for StopTimeout. What is left returns to its place in
-//     the queue; then the output channel is closed.
+//     can still be acked for StopTimeout. What is left returns to the queue; then
+//     the output channel is closed.
 //   - A delivery's context lives on when its subscription ends. It ends when the
 //     delivery is acked, nacked or taken back.
-//   - Whatever happens, a message is in its queue until it is acked, once.
+//
+// And besides, in which it differs from RabbitMQ on purpose:
+//   - What goes wrong goes wrong by request: a connection is lost, a message
+//     duplicated, delayed, or overtakes others, only by [Broker.Cut] or
+//     [Broker.Fail], and a subscriber that lost something is back at once.
+//   - A connection can be lost at a chosen moment: right after a message was
+//     delivered, before its ack has arrived, or right after.
+//   - Subscribing to a queue that there is not is an error, because in a test it
+//     is a slip. The transport waits for it.
+//   - All that was published is acked, dead-lettered, dropped or still in a
+//     queue, and the counters add up.
 //   - No goroutine is left when Close has returned.
 //
 // What [Gateway] promises:

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/notification"
@@ -42,6 +43,48 @@ func ExampleBroker() {
 	// persons/2 redelivered=""
 	// persons/1 redelivered="true"
 	// 0 left, 2 acked
+}
+
+// A queue with a delivery limit and a queue for what is beyond it, and a
+// connection that is lost before an ack has arrived.
+func ExampleBroker_Fail() {
+	broker, err := testkit.NewBroker(testkit.BrokerConfig{})
+	check(err)
+	defer func() { check(broker.Close()) }()
+	check(broker.Declare("dead", amqp.Table{"x-queue-type": "quorum"}))
+	check(broker.Declare("persons", amqp.Table{
+		"x-queue-type": "quorum", "x-delivery-limit": 1,
+		"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead",
+	}))
+	check(broker.Bind("persons", "no.uio.person.#"))
+	broker.Fail(func(msg *message.Message) testkit.Fault {
+		return testkit.Fault{CutBeforeAck: string(msg.Payload) == "persons/1"}
+	})
+	publish := func(id string) {
+		check(broker.Publish("no.uio.person.update", message.NewMessage(id, []byte("persons/"+id))))
+	}
+	persons, err := broker.Subscribe(context.Background(), "persons")
+	check(err)
+	publish("1")
+	one := <-persons
+	one.Ack() // lost
+	again := <-persons
+	fmt.Printf("%s again, %s before\n", again.Payload, again.Metadata["x-delivery-count"])
+	again.Ack()
+	publish("2")
+	for range 2 {
+		(<-persons).Nack()
+	}
+	dead, err := broker.Subscribe(context.Background(), "dead")
+	check(err)
+	letter := <-dead
+	fmt.Printf("%s dead: %s in %s\n", letter.Payload, letter.Metadata["x-first-death-reason"], letter.Metadata["x-first-death-queue"])
+	letter.Ack()
+	fmt.Println(broker.Acked(), "acked,", broker.DeadLettered(), "dead-lettered,", broker.Dropped(), "dropped")
+	// Output:
+	// persons/1 again, 1 before
+	// persons/2 dead: delivery_limit in persons
+	// 2 acked, 1 dead-lettered, 0 dropped
 }
 
 func ExampleGateway() {

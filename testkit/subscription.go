@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,17 +29,18 @@ func (c values) Value(key any) any {
 // subscription feeds one subscriber. Its run goroutine gives out what the broker
 // assigned to it; the broker assigns as many as Prefetch allows.
 type subscription struct {
-	broker *Broker
-	queue  *queue
-	owner  *connection // nil: the broker itself
-	ctx    context.Context
-	out    chan *message.Message
-	wake   chan struct{} // holds one signal: unacked changed
-	stop   chan struct{} // closed by Close
-	done   chan struct{} // closed when run has ended
+	broker    *Broker
+	queueName string
+	owner     *connection // nil: the broker itself
+	ctx       context.Context
+	out       chan *message.Message
+	wake      chan struct{} // holds one signal: unacked changed
+	stop      chan struct{} // closed by Close
+	done      chan struct{} // closed when run has ended
 
 	// Under broker.mu.
 
+	queue    *queue // nil while it is deleted; then nothing is unacked
 	stopping bool
 	unacked  []*delivery // in the order of delivery, those not yet given out last
 }
@@ -55,7 +55,10 @@ type delivery struct {
 	cancel context.CancelCauseFunc
 	again  bool // marked as redelivered
 
-	given bool // under broker.mu: the subscriber has it
+	// Under broker.mu.
+
+	given bool // the subscriber has it
+	lost  bool // its ack is, with the connection
 }
 
 func (b *Broker) subscribe(ctx context.Context, queueName string, owner *connection) (<-chan *message.Message, error) {
@@ -66,16 +69,16 @@ func (b *Broker) subscribe(ctx context.Context, queueName string, owner *connect
 	}
 	q := b.queues[queueName]
 	if q == nil {
-		return nil, errors.New("queueName: there is no such queue, call Bind first")
+		return nil, errNoQueue
 	}
 	s := &subscription{
-		broker: b, queue: q, owner: owner, ctx: ctx,
+		broker: b, queue: q, queueName: queueName, owner: owner, ctx: ctx,
 		out:  make(chan *message.Message),
 		wake: make(chan struct{}, 1),
 		stop: make(chan struct{}),
 		done: make(chan struct{}),
 	}
-	b.subs[s] = struct{}{}
+	b.subs = append(b.subs, s)
 	q.subs = append(q.subs, s)
 	b.dispatchLocked(q)
 	go s.run() // stop waits for it, or nobody has to: it ends with ctx
@@ -86,7 +89,7 @@ func (b *Broker) subscribe(ctx context.Context, queueName string, owner *connect
 func (b *Broker) stop(which func(*subscription) bool) {
 	var ended []*subscription
 	b.mu.Lock()
-	for s := range b.subs {
+	for _, s := range b.subs {
 		if which(s) {
 			ended = append(ended, s)
 			if !s.stopping {
@@ -101,18 +104,39 @@ func (b *Broker) stop(which func(*subscription) bool) {
 	}
 }
 
-// dispatchLocked assigns the queue's messages to its subscribers, which take
-// turns; one that holds Prefetch messages is passed over.
+// dispatchLocked does what is due in the queue now: see dispatchAtLocked.
 func (b *Broker) dispatchLocked(q *queue) {
-	for len(q.ready) > 0 {
-		s := q.nextLocked(b.cfg.Prefetch)
+	b.dispatchAtLocked(q, time.Now())
+	b.wakeLocked()
+}
+
+// dispatchAtLocked takes in what was delayed until now, moves dead letters on
+// that were stuck, and assigns the queue's messages to its subscribers, which
+// take turns; one that holds Prefetch messages is passed over. What has expired
+// is not assigned.
+func (b *Broker) dispatchAtLocked(q *queue, now time.Time) {
+	for len(q.delayed) > 0 && q.delayed[0].when.Before(now) {
+		m := q.delayed[0]
+		q.delayed = shift(q.delayed)
+		b.arriveLocked(q, m)
+	}
+	for len(q.stuck) > 0 && q.stuck[0].when.Before(now) {
+		m := q.stuck[0]
+		q.stuck = shift(q.stuck)
+		b.moveLocked(q, m)
+	}
+	for m := q.head(); m != nil; m = q.head() {
+		if !m.expires.IsZero() && m.expires.Before(now) {
+			q.pop()
+			b.deadLetterLocked(q, m, expired)
+			continue
+		}
+		s := q.subscriber(b.cfg.Prefetch)
 		if s == nil {
 			return
 		}
-		m := q.ready[0]
-		q.ready[0] = nil
-		q.ready = q.ready[1:]
-		d := &delivery{sub: s, stored: m, again: m.returns > 0, msg: m.delivery()}
+		q.pop()
+		d := &delivery{sub: s, stored: m, again: m.returns > 0, msg: m.delivery(q.quorum)}
 		// The subscription's values, but not its end: what was delivered can
 		// be handled to its end.
 		both := values{context.WithoutCancel(s.ctx), d.msg.Context()}
@@ -123,7 +147,8 @@ func (b *Broker) dispatchLocked(q *queue) {
 	}
 }
 
-func (q *queue) nextLocked(prefetch int) *subscription {
+// subscriber returns whose turn it is, nil if nobody has room.
+func (q *queue) subscriber(prefetch int) *subscription {
 	for range q.subs {
 		q.turn %= len(q.subs)
 		s := q.subs[q.turn]
@@ -151,7 +176,7 @@ func (s *subscription) run() {
 	watchers.Wait()
 
 	s.broker.mu.Lock()
-	delete(s.broker.subs, s)
+	s.broker.subs = slices.DeleteFunc(s.broker.subs, func(o *subscription) bool { return o == s })
 	s.broker.mu.Unlock()
 }
 
@@ -199,7 +224,9 @@ func (s *subscription) drain() {
 	b := s.broker
 	b.mu.Lock()
 	s.stopping = true
-	s.queue.subs = slices.DeleteFunc(s.queue.subs, func(o *subscription) bool { return o == s })
+	if q := s.queue; q != nil {
+		q.subs = slices.DeleteFunc(q.subs, func(o *subscription) bool { return o == s })
+	}
 	b.mu.Unlock()
 
 	timeout := time.NewTimer(b.cfg.StopTimeout)
@@ -214,9 +241,7 @@ func (s *subscription) drain() {
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sweepLocked()
-	s.takeBackLocked()
-	b.dispatchLocked(s.queue)
+	b.cutLocked(func(o *subscription) bool { return o == s })
 }
 
 func (s *subscription) inFlight() bool {
@@ -233,6 +258,10 @@ func (b *Broker) given(d *delivery) {
 	b.delivered++
 	if d.again {
 		b.again++
+	}
+	if f := &d.stored.fault; f.CutOnDelivery && d.ctx.Err() == nil {
+		f.CutOnDelivery = false
+		b.cutLocked(func(s *subscription) bool { return s == d.sub })
 	}
 }
 
@@ -253,49 +282,84 @@ func (d *delivery) watch() {
 // sweepLocked settles what was answered and not yet noticed by watch, so that
 // an ack counts as soon as it was given.
 func (b *Broker) sweepLocked() {
-	for s := range b.subs {
-		for _, d := range slices.Clone(s.unacked) {
-			b.settleLocked(d)
-		}
+	for _, s := range b.subs {
+		s.sweepLocked()
+	}
+}
+
+func (s *subscription) sweepLocked() {
+	for _, d := range slices.Clone(s.unacked) {
+		s.broker.settleLocked(d)
 	}
 }
 
 // settleLocked acts on the subscriber's answer, if there is one and the
 // delivery is not over.
 func (b *Broker) settleLocked(d *delivery) {
-	if d.ctx.Err() != nil {
+	if d.ctx.Err() != nil || d.lost {
 		return
 	}
-	q := d.sub.queue
+	q, f := d.sub.queue, &d.stored.fault
+	this := func(s *subscription) bool { return s == d.sub }
 	select {
 	case <-d.msg.Acked():
+		if f.CutBeforeAck {
+			f.CutBeforeAck, d.lost = false, true
+			b.cutLocked(this)
+			return
+		}
+		d.overLocked()
 		b.acked++
+		if f.CutAfterAck {
+			b.cutLocked(this)
+		}
 	case <-d.msg.Nacked():
-		b.seq++
-		d.stored.seq = b.seq
-		d.stored.returns++
-		q.ready = append(q.ready, d.stored)
+		d.overLocked()
+		b.giveBackLocked(q, d.stored, true)
 	default:
 		return
 	}
-	d.cancel(nil)
-	d.sub.unacked = slices.DeleteFunc(d.sub.unacked, func(o *delivery) bool { return o == d })
-	d.sub.signal()
 	b.dispatchLocked(q)
 }
 
-// takeBackLocked returns all that the subscription holds to its place in the
-// queue. The caller dispatches.
-func (s *subscription) takeBackLocked() {
-	if len(s.unacked) == 0 {
-		return
+// overLocked ends a delivery that was answered.
+func (d *delivery) overLocked() {
+	d.cancel(nil)
+	d.sub.unacked = slices.DeleteFunc(d.sub.unacked, func(o *delivery) bool { return o == d })
+	d.sub.signal()
+}
+
+// cutLocked loses the connections of some subscribers: what was answered before
+// counts, the rest returns to the queue, connection by connection.
+func (b *Broker) cutLocked(which func(*subscription) bool) {
+	for _, s := range b.subs {
+		if which(s) {
+			s.sweepLocked()
+		}
 	}
-	for _, d := range s.unacked {
+	var back []*delivery
+	for _, s := range b.subs {
+		if which(s) {
+			back = append(back, s.forgetLocked()...)
+		}
+	}
+	for _, d := range back {
+		b.giveBackLocked(d.sub.queue, d.stored, false)
+	}
+	for _, q := range b.queues {
+		b.dispatchAtLocked(q, time.Now())
+	}
+	b.wakeLocked()
+}
+
+// forgetLocked ends all that the subscription holds and returns it. The caller
+// knows what becomes of it.
+func (s *subscription) forgetLocked() []*delivery {
+	all := s.unacked
+	for _, d := range all {
 		d.cancel(errTakenBack)
-		d.stored.returns++
-		s.queue.ready = append(s.queue.ready, d.stored)
 	}
 	s.unacked = nil
-	slices.SortFunc(s.queue.ready, func(x, y *stored) int { return cmp.Compare(x.seq, y.seq) })
 	s.signal()
+	return all
 }
