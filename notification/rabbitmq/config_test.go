@@ -32,8 +32,8 @@ func TestMisuseIsAnErrorOfTheConstructors(t *testing.T) {
 		{"white space", "amqp://user:" + secret + " @host/", subscriber{}, "url: not an AMQP address"},
 		{"port", "amqp://user:" + secret + "@host:70000/", subscriber{}, "url: not an AMQP address"},
 		{"parameter", good + "?heartbeat=" + secret, publisher{}, "url: not an AMQP address"},
-		{"TLS without encryption", good, subscriber{TLS: &tls.Config{}}, "TLS: set for a URL that starts with amqp"},
-		{"publisher's TLS", good, publisher{TLS: &tls.Config{}}, "TLS: set for a URL that starts with amqp"},
+		{"TLS without encryption", good, subscriber{Connection: Connection{TLS: &tls.Config{}}}, "Connection.TLS: set for a URL that starts with amqp"},
+		{"publisher's TLS", good, publisher{Connection: Connection{ServerName: "x"}}, "Connection.TLS: set for a URL that starts with amqp"},
 		{"name", good, subscriber{Name: strings.Repeat("x", 201)}, "Name: 201 bytes, at most 200"},
 		{"prefetch", good, subscriber{Prefetch: -1}, "Prefetch: -1: give 1 to 65535, or 0 for 256"},
 		{"large prefetch", good, subscriber{Prefetch: 65536}, "Prefetch: 65536: give"},
@@ -125,7 +125,7 @@ func TestDialGivesUpOnASilentBroker(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
-	d, err := newDialer("amqp://user:"+secret+"@"+silent.Addr().String(), nil, "")
+	d, err := Connection{}.newDialer("amqp://user:"+secret+"@"+silent.Addr().String(), "")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { // accept, read, say nothing
@@ -140,21 +140,4 @@ func TestDialGivesUpOnASilentBroker(t *testing.T) {
 	_, err = d.dial(ctx)
 	require.ErrorIs(t, err, ErrClosed)
 	require.NotContains(t, err.Error(), secret)
-}
-
-func TestEachConnectionHasItsOwnTLSConfig(t *testing.T) {
-	shared := &tls.Config{MinVersion: tls.VersionTLS12}
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer nobody.Close()
-	go func() {
-		if conn, err := nobody.Accept(); err == nil {
-			_ = conn.Close() // during the handshake
-		}
-	}()
-	d, err := newDialer("amqps://"+nobody.Addr().String(), shared, "")
-	require.NoError(t, err)
-	_, err = d.dial(t.Context())
-	require.Error(t, err)
-	require.Empty(t, shared.ServerName, "the library wrote the host into a copy")
 }

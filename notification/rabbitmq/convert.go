@@ -47,8 +47,9 @@ func Headers(ctx context.Context) (amqp.Table, bool) {
 }
 
 // fromDelivery makes a message of a delivery, see the package comment. It
-// takes any delivery: what cannot be used is left out.
-func fromDelivery(d amqp.Delivery) *message.Message {
+// takes any delivery: what cannot be used is left out. The message's context is
+// ctx with the headers.
+func fromDelivery(ctx context.Context, d amqp.Delivery) *message.Message {
 	headers := trusted(d)
 	msg := message.NewMessage(uuidOf(d), d.Body)
 	for name, value := range headers {
@@ -56,21 +57,19 @@ func fromDelivery(d amqp.Delivery) *message.Message {
 			msg.Metadata[name] = text(value)
 		}
 	}
-	known := map[string]string{
-		notification.MetaRoutingKey:  d.RoutingKey,
-		notification.MetaExchange:    d.Exchange,
-		notification.MetaContentType: d.ContentType,
-		notification.MetaMessageID:   d.MessageId,
-	}
-	for key, value := range known {
+	set := func(key, value string) {
 		if value != "" {
 			msg.Metadata[key] = value
 		}
 	}
+	set(notification.MetaRoutingKey, d.RoutingKey)
+	set(notification.MetaExchange, d.Exchange)
+	set(notification.MetaContentType, d.ContentType)
+	set(notification.MetaMessageID, d.MessageId)
 	if d.Redelivered {
 		msg.Metadata[notification.MetaRedelivered] = "true"
 	}
-	msg.SetContext(context.WithValue(context.Background(), headersKey{}, headers))
+	msg.SetContext(context.WithValue(ctx, headersKey{}, headers))
 	return msg
 }
 

@@ -52,7 +52,7 @@ func TestHeadersOfAnyTypeBecomeStrings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			msg := fromDelivery(amqp.Delivery{Headers: amqp.Table{"h": tt.header}})
+			msg := fromDelivery(t.Context(), amqp.Delivery{Headers: amqp.Table{"h": tt.header}})
 			require.Equal(t, message.Metadata{"h": tt.want}, msg.Metadata)
 		})
 	}
@@ -98,7 +98,7 @@ func TestMessageOfADelivery(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.delivery.Body = []byte("body")
-			msg := fromDelivery(tt.delivery)
+			msg := fromDelivery(t.Context(), tt.delivery)
 			require.Equal(t, tt.want, msg.Metadata)
 			require.Equal(t, "body", string(msg.Payload))
 		})
@@ -110,13 +110,13 @@ func TestTypedHeadersByTheContext(t *testing.T) {
 	require.False(t, ok)
 
 	in := amqp.Table{"x-delivery-count": int64(54), "n": int32(7)}
-	got, ok := Headers(fromDelivery(amqp.Delivery{Headers: in}).Context())
+	got, ok := Headers(fromDelivery(t.Context(), amqp.Delivery{Headers: in}).Context())
 	require.True(t, ok)
 	require.Equal(t, amqp.Table{"n": int32(7)}, got)
 	require.Len(t, in, 2, "the delivery's own table stays as it was")
 
 	in = amqp.Table{"x-delivery-count": int64(1)}
-	got, _ = Headers(fromDelivery(amqp.Delivery{Headers: in, Redelivered: true}).Context())
+	got, _ = Headers(fromDelivery(t.Context(), amqp.Delivery{Headers: in, Redelivered: true}).Context())
 	require.Equal(t, in, got)
 }
 
@@ -138,14 +138,14 @@ func TestUUID(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := amqp.Delivery{MessageId: tt.messageID, Headers: amqp.Table{watermillUUID: tt.watermill}}
-			msg := fromDelivery(d)
+			msg := fromDelivery(t.Context(), d)
 			require.NotContains(t, msg.Metadata, watermillUUID)
 			if tt.want != "" {
 				require.Equal(t, tt.want, msg.UUID)
 				return
 			}
 			require.Len(t, msg.UUID, 36)
-			require.NotEqual(t, msg.UUID, fromDelivery(d).UUID)
+			require.NotEqual(t, msg.UUID, fromDelivery(t.Context(), d).UUID)
 		})
 	}
 }
@@ -224,7 +224,7 @@ func FuzzHeaders(f *testing.F) {
 		table := amqp.Table{name: values, s: amqp.Table{"deep": values}}
 		headers := amqp.Table{name: table, "_text": s, "_bytes": b, "_array": values}
 		d := amqp.Delivery{Headers: headers, MessageId: s, Redelivered: redelivered}
-		msg := fromDelivery(d)
+		msg := fromDelivery(t.Context(), d)
 
 		require.True(t, usable(msg.UUID))
 		dropped := notification.ReservedMeta(name) || name == watermillUUID || name == deliveryCount && !redelivered

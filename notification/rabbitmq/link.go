@@ -2,15 +2,12 @@ package rabbitmq
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -18,11 +15,6 @@ import (
 )
 
 const (
-	heartbeat   = 10 * time.Second
-	dialTimeout = 3 * time.Second
-	// openTimeout bounds all from the first packet to the open channel.
-	// RabbitMQ answers a wrong password after 3 s.
-	openTimeout = 10 * time.Second
 	// callTimeout bounds a call that the broker has to answer. A cluster in
 	// trouble can take more than a minute; another try is better than that.
 	callTimeout = 10 * time.Second
@@ -31,8 +23,8 @@ const (
 	// writeTimeout bounds one write to the socket. The client library holds
 	// locks while it writes, and needs them to give a dead connection up.
 	writeTimeout = 30 * time.Second
-
-	maxName = 200 // bytes; a consumer tag is a little longer and has at most 255
+	// tlsAlert is the first byte that a TLS server says to who speaks plainly.
+	tlsAlert = 0x15
 )
 
 var (
@@ -40,101 +32,9 @@ var (
 	errLinkClosed = errors.New("the connection was closed")
 	// errNoAnswer is why a link ended whose broker is silent.
 	errNoAnswer = errors.New("no answer in time")
+	// errSilent is why a link ended whose broker sent no heartbeats.
+	errSilent = errors.New("the broker sent no heartbeats, the connection is given up")
 )
-
-// dialer opens connections to a broker. It never reveals the URL's password.
-type dialer struct {
-	url     string
-	address string // host and port, for errors
-	tls     *tls.Config
-	name    string
-}
-
-// newDialer checks what it is given. name is what operators see, by default
-// the program's.
-func newDialer(url string, config *tls.Config, name string) (*dialer, error) {
-	if url == "" {
-		return nil, errors.New("url: empty: give amqps://user:password@host:port/vhost")
-	}
-	uri, err := amqp.ParseURI(url)
-	if err != nil || uri.Port < 1 || uri.Port > 65535 {
-		// The reason can quote any part of the URL, and so the password.
-		return nil, errors.New("url: not an AMQP address: " +
-			"give amqps://user:password@host:port/vhost, with special characters percent-encoded")
-	}
-	if config != nil && uri.Scheme != "amqps" {
-		return nil, errors.New("TLS: set for a URL that starts with amqp, which is not encrypted: start it with amqps")
-	}
-	if name == "" {
-		name = filepath.Base(os.Args[0])
-		name = name[:min(len(name), maxName)]
-	}
-	if len(name) > maxName {
-		return nil, fmt.Errorf("Name: %d bytes, at most %d: shorten it", len(name), maxName)
-	}
-	return &dialer{
-		url: url, tls: config, name: strings.ToValidUTF8(name, "?"),
-		address: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)),
-	}, nil
-}
-
-// dial opens a connection with one channel, or gives up when ctx ends. The
-// link does not depend on ctx afterwards.
-func (d *dialer) dial(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
-	defer cancel()
-	l := &link{}
-	l.ctx, l.end = context.WithCancelCause(context.Background())
-	if err := d.open(ctx, l); err != nil {
-		l.end(err)
-		if l.raw != nil {
-			_ = l.raw.Close()
-		}
-		if ctx.Err() != nil {
-			err = context.Cause(ctx) // the socket was closed for this
-		}
-		return nil, fmt.Errorf("rabbitmq: connect to %s: %w", d.address, err)
-	}
-	closed := l.ch.NotifyClose(make(chan *amqp.Error, 1))
-	l.guards.Go(func() {
-		reason := errLinkClosed
-		if err := <-closed; err != nil {
-			reason = err
-		}
-		l.end(reason)
-	})
-	return l, nil
-}
-
-func (d *dialer) open(ctx context.Context, l *link) error {
-	properties := amqp.NewConnectionProperties()
-	properties.SetClientConnectionName(d.name)
-	stop := func() bool { return true }
-	var err error
-	l.conn, err = amqp.DialConfig(d.url, amqp.Config{
-		Heartbeat:  heartbeat,
-		Properties: properties,
-		// A copy, because the library writes the host into it, and the next
-		// connection would accept that host's certificate from another.
-		TLSClientConfig: d.tls.Clone(),
-		Dial: func(network, address string) (net.Conn, error) {
-			raw, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			l.raw = timedConn{raw}
-			stop = context.AfterFunc(ctx, func() { _ = raw.Close() })
-			return l.raw, nil
-		},
-	})
-	if err == nil {
-		l.ch, err = l.conn.Channel()
-	}
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	return err
-}
 
 // link is one connection to the broker with one channel on it. Whatever
 // happens to either, a new link follows: delivery tags and confirms start at 1
@@ -142,11 +42,86 @@ func (d *dialer) open(ctx context.Context, l *link) error {
 type link struct {
 	conn *amqp.Connection
 	ch   *amqp.Channel
-	raw  net.Conn
+	raw  *wire
+	host string
+	tls  string // version; empty without
 	// ctx ends when the link is lost or closed. Its cause is the reason.
 	ctx    context.Context
 	end    context.CancelCauseFunc
 	guards sync.WaitGroup // goroutines that end with the link
+
+	blocking  chan amqp.Blocking // what the broker says about that
+	mu        sync.Mutex
+	blocked   string        // why the broker takes no messages now; empty if it does
+	unblocked chan struct{} // closed when it does again; nil if it does
+	onBlock   func(reason string)
+}
+
+// watch follows what the broker says about the connection.
+func (l *link) watch() {
+	closed := l.ch.NotifyClose(make(chan *amqp.Error, 1))
+	l.guards.Go(func() {
+		reason := errLinkClosed
+		if err := <-closed; err != nil {
+			reason = err
+			if l.raw.silent.Load() {
+				reason = fmt.Errorf("%w: %w", errSilent, err)
+			}
+		}
+		l.end(reason)
+	})
+	l.guards.Go(func() {
+		for b := range l.blocking { // closed with the connection
+			l.block(b)
+		}
+		l.block(amqp.Blocking{}) // nobody waits for this link any more
+	})
+}
+
+// block notes that the broker takes no messages, or does so again.
+func (l *link) block(b amqp.Blocking) {
+	reason := ""
+	if b.Active {
+		reason = b.Reason
+		if reason == "" {
+			reason = "no reason given"
+		}
+	}
+	l.mu.Lock()
+	changed := reason != l.blocked
+	l.blocked = reason
+	if reason != "" && l.unblocked == nil {
+		l.unblocked = make(chan struct{})
+	}
+	if reason == "" && l.unblocked != nil {
+		close(l.unblocked)
+		l.unblocked = nil
+	}
+	onBlock := l.onBlock
+	l.mu.Unlock()
+	if changed && onBlock != nil {
+		onBlock(reason)
+	}
+}
+
+// gate returns why the broker takes no messages, and what is closed when it
+// does again; empty and nil if it does.
+func (l *link) gate() (reason string, open <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.blocked, l.unblocked
+}
+
+// followBlocks has f called when the broker blocks us (with the reason) and when
+// it stops doing so (with an empty one).
+func (l *link) followBlocks(f func(reason string)) {
+	l.mu.Lock()
+	l.onBlock = f
+	reason := l.blocked
+	l.mu.Unlock()
+	if reason != "" {
+		f(reason)
+	}
 }
 
 // call makes a call that waits for the broker's answer, and ends the link when
@@ -177,15 +152,53 @@ func (l *link) close() {
 	l.guards.Wait()
 }
 
-// timedConn is a connection on which no write blocks for long.
-type timedConn struct{ net.Conn }
+// wire is a connection on which no write blocks for long, and no read either
+// once it is armed. The client library sets deadlines too, but not always: of a
+// broker that falls silent right after the handshake it never noticed. So its
+// deadlines are ignored.
+type wire struct {
+	net.Conn
+	secured  bool         // the TLS handshake is over
+	patience atomic.Int64 // nanoseconds; 0 before it is armed
+	silent   atomic.Bool  // a read took longer than that
+	sniffed  atomic.Int32 // the first byte that came, plus 1
+}
 
-func (c timedConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+// arm sets how long a read may take, for the one under way as well.
+func (w *wire) arm(patience time.Duration) {
+	w.patience.Store(int64(patience))
+	_ = w.Conn.SetReadDeadline(time.Now().Add(patience)) // fails for a closed one only
+}
+
+// first returns the first byte that came, or 0.
+func (w *wire) first() byte { return byte(max(w.sniffed.Load()-1, 0)) }
+
+func (w *wire) Read(b []byte) (int, error) {
+	if patience := w.patience.Load(); patience > 0 {
+		if err := w.Conn.SetReadDeadline(time.Now().Add(time.Duration(patience))); err != nil {
+			return 0, err
+		}
+	}
+	n, err := w.Conn.Read(b)
+	if n > 0 && w.sniffed.Load() == 0 {
+		w.sniffed.Store(int32(b[0]) + 1)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.silent.Store(true)
+	}
+	return n, err
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(b)
+	return w.Conn.Write(b)
 }
+
+func (*wire) SetDeadline(time.Time) error      { return nil }
+func (*wire) SetReadDeadline(time.Time) error  { return nil }
+func (*wire) SetWriteDeadline(time.Time) error { return nil }
 
 // newDelays returns the pauses between attempts to connect: about half a second
 // at first, growing to limit and a half at most, without end.

@@ -15,7 +15,7 @@ func TestCallsToASilentBrokerEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, broker := net.Pipe()
 		defer broker.Close()
-		l := &link{raw: client}
+		l := &link{raw: &wire{Conn: client}}
 		began := time.Now()
 		err := l.call(t.Context(), "consume", func() error {
 			_, err := client.Read(make([]byte, 1)) // as the library waits
@@ -30,7 +30,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, broker := net.Pipe()
 		defer broker.Close()
-		l := &link{raw: client}
+		l := &link{raw: &wire{Conn: client}}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(ErrClosed) })
 		err := l.call(ctx, "consume", func() error {
@@ -47,7 +47,7 @@ func TestWritesToASilentBrokerEnd(t *testing.T) {
 		defer client.Close()
 		defer broker.Close()
 		began := time.Now()
-		_, err := timedConn{client}.Write([]byte("x")) // nobody reads
+		_, err := (&wire{Conn: client}).Write([]byte("x")) // nobody reads
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.Equal(t, writeTimeout, time.Since(began))
 	})

@@ -1,6 +1,8 @@
 package rabbitmq
 
 import (
+	"context"
+
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -28,5 +30,5 @@ func (Marshaler) Marshal(msg *message.Message) (amqp.Publishing, error) {
 // Unmarshal makes a message of a delivery, as [Subscriber] does. It never
 // returns an error.
 func (Marshaler) Unmarshal(d amqp.Delivery) (*message.Message, error) {
-	return fromDelivery(d), nil
+	return fromDelivery(context.Background(), d), nil
 }

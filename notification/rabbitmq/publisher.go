@@ -3,7 +3,6 @@ package rabbitmq
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,11 +37,14 @@ type PublisherConfig struct {
 	// calls of Publish, by default 100, at most 65535. More brings little.
 	Window int
 	// ConfirmTimeout is how long the broker has to confirm a message, by
-	// default 30 s.
+	// default 30 s. After a third of it the message is sent again, on a new
+	// connection, to the next host.
 	ConfirmTimeout time.Duration
-	// TLS is for URLs that start with amqps, by default what the URL says. It
-	// is copied for each connection.
-	TLS *tls.Config
+	// Connection are the settings of the connections: virtual host, credentials,
+	// TLS.
+	Connection Connection
+	// Declare is what to make on each new connection, by default nothing.
+	Declare Topology
 	// Name is what operators see as the connection's name, by default the
 	// program's. At most 200 bytes.
 	Name string
@@ -66,15 +68,17 @@ func (c PublisherConfig) validate() error {
 	case c.ConfirmTimeout < 0:
 		return fmt.Errorf("ConfirmTimeout: %s: give a positive duration, or 0 for 30s", c.ConfirmTimeout)
 	}
-	return nil
+	return c.Declare.validate()
 }
 
 // Publisher publishes to one exchange of a RabbitMQ broker and waits for its
 // confirms. It implements Watermill's message.Publisher; see the package
 // comment for what it promises.
 type Publisher struct {
-	dialer *dialer
+	origin *dialer // to be forked only
+	dialer *dialer // of whoever has the turn
 	config PublisherConfig
+	status *tracker
 
 	closing context.Context // ends with Close
 	stop    context.CancelFunc
@@ -90,11 +94,12 @@ type Publisher struct {
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher returns a publisher to the broker at an AMQP URL,
-// amqps://user:password@host:port/vhost. It does not connect yet. An error
-// starts with the name of what is wrong, and never holds the password.
+// NewPublisher returns a publisher to the broker at an AMQP URL, or several,
+// amqps://user:password@host:port/vhost, see [Connection]. It does not connect
+// yet. An error starts with the name of what is wrong, and never holds the
+// password.
 func NewPublisher(url string, config PublisherConfig) (*Publisher, error) {
-	d, err := newDialer(url, config.TLS, config.Name)
+	d, err := config.Connection.newDialer(url, config.Name)
 	if err == nil {
 		err = config.validate()
 	}
@@ -102,7 +107,7 @@ func NewPublisher(url string, config PublisherConfig) (*Publisher, error) {
 		return nil, fmt.Errorf("rabbitmq: %w", err)
 	}
 	p := &Publisher{
-		dialer: d, config: config.withDefaults(),
+		origin: d, dialer: d.fork(), config: config.withDefaults(), status: newTracker(config.Exchange, Idle),
 		turn: make(chan struct{}, 1), delays: newDelays(5 * time.Second),
 	}
 	p.closing, p.stop = context.WithCancel(context.Background())
@@ -142,7 +147,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 // done; then it returns why.
 func (p *Publisher) deliver(topic string, letters []*letter) error {
 	for sends := 1; ; sends++ {
-		s, err := p.session(letters[0].ctx)
+		s, err := p.session(letters[0])
 		if err != nil {
 			return err
 		}
@@ -160,7 +165,7 @@ func (p *Publisher) deliver(topic string, letters []*letter) error {
 		if errors.As(err, &refusal) && refusal.Server && refusal.Recover {
 			limit = maxRefusedSends // the broker's word for: another channel may do, not: try again
 		}
-		if sends >= limit || errors.Is(err, errTimeout) {
+		if sends >= limit || left[0].expired() {
 			return err
 		}
 		letters = left
@@ -207,10 +212,15 @@ func verdict(letters []*letter, failure error) error {
 		failed, len(letters), first, errors.Join(errs...))
 }
 
-// session returns the session in use, or connects. The caller releases it.
-func (p *Publisher) session(ctx context.Context) (*session, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// session returns the session in use, or connects. The caller releases it. It
+// has as much time as the first of the letters, which is the oldest.
+func (p *Publisher) session(first *letter) (*session, error) {
+	ctx, cancel := context.WithCancelCause(first.ctx)
 	defer cancel(nil)
+	if first.tried {
+		timer := time.AfterFunc(time.Until(first.deadline), func() { cancel(errTimeout) })
+		defer timer.Stop()
+	}
 	defer context.AfterFunc(p.closing, func() { cancel(ErrClosed) })()
 	select {
 	case p.turn <- struct{}{}:
@@ -225,10 +235,7 @@ func (p *Publisher) session(ctx context.Context) (*session, error) {
 	if err := pause(ctx, time.Until(next)); err != nil {
 		return nil, err
 	}
-	l, err := p.dialer.dial(ctx)
-	if err == nil {
-		s, err = newSession(ctx, l, p.config.Window, p.config.ConfirmTimeout)
-	}
+	s, err := p.connect(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -238,6 +245,44 @@ func (p *Publisher) session(ctx context.Context) (*session, error) {
 	s.users = 1
 	p.now = s
 	return s, nil
+}
+
+// connect makes a session and notes how that went.
+func (p *Publisher) connect(ctx context.Context) (*session, error) {
+	l, err := p.dialer.dial(ctx)
+	if err != nil {
+		p.lost(err)
+		return nil, err
+	}
+	if err = p.config.Declare.declare(ctx, l); err != nil {
+		l.close()
+		p.lost(err)
+		return nil, err
+	}
+	s, err := newSession(ctx, l, p.config.Window, p.config.ConfirmTimeout)
+	if err != nil {
+		p.lost(err)
+		return nil, err
+	}
+	p.status.connected(l.host)
+	l.followBlocks(func(reason string) {
+		p.status.block(reason)
+		if reason != "" {
+			p.config.Logger.Warn("the broker takes no messages", "reason", reason, "host", l.host)
+		} else if l.ctx.Err() == nil {
+			p.config.Logger.Info("the broker takes messages again", "host", l.host)
+		}
+	})
+	return s, nil
+}
+
+// lost notes why there is no connection that works.
+func (p *Publisher) lost(err error) {
+	if p.status.lost(err) {
+		p.config.Logger.Warn("publisher needs a new connection", "error", err)
+	} else {
+		p.config.Logger.Debug("publisher still needs a new connection", "error", err)
+	}
 }
 
 // current returns the session in use if it is alive, or else when to connect.
@@ -259,6 +304,7 @@ func (p *Publisher) current() (*session, time.Time) {
 	p.mu.Unlock()
 	if idle {
 		s.close()
+		p.status.leave()
 	}
 	return nil, next
 }
@@ -268,16 +314,22 @@ func (p *Publisher) current() (*session, time.Time) {
 func (p *Publisher) release(s *session, err error) {
 	p.mu.Lock()
 	s.users--
+	retired := err != nil && !s.retired
 	if err == nil {
 		p.delays.Reset()
-	} else if !s.retired {
+	} else if retired {
 		s.retired = true
 		p.now = nil
 		p.next = time.Now().Add(p.delays.NextBackOff())
-		p.config.Logger.Warn("publisher needs a new connection", "error", err)
 	}
 	last := s.retired && s.users == 0
 	p.mu.Unlock()
+	switch {
+	case retired:
+		p.lost(err)
+	case err == nil && p.status.well():
+		p.config.Logger.Info("publishing again", "host", s.host)
+	}
 	if last {
 		s.close()
 	}
@@ -298,5 +350,10 @@ func (p *Publisher) Close() error {
 	if s != nil {
 		s.close()
 	}
+	p.status.leave()
 	return nil
 }
+
+// State returns what the publisher is doing. It connects when it is used: one
+// that is [Idle] is as ready as one that is [Ready].
+func (p *Publisher) State() State { return p.status.get() }

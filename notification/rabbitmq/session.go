@@ -23,22 +23,34 @@ var (
 	errTimeout = errors.New("the broker did not confirm it in time")
 )
 
+// blockedError is why nothing is sent, or nothing that was sent is confirmed: the
+// broker blocks the connection. A new one would be blocked as well.
+type blockedError struct{ reason string }
+
+func (e blockedError) Error() string {
+	return "the broker takes no messages now: " + e.reason
+}
+
 // letter is one message of a call of Publish.
 type letter struct {
 	amqp.Publishing
 	ctx context.Context // the message's
 
 	// Of the last time that it was sent.
-	number   string
-	deadline time.Time
-	confirm  *amqp.DeferredConfirmation
+	number  string
+	resend  time.Time // when to send it again
+	confirm *amqp.DeferredConfirmation
 
-	tried bool  // it was sent, perhaps more than once
-	done  bool  // its fate is known
-	err   error // nil if it was confirmed
+	tried    bool      // it was sent, perhaps more than once
+	deadline time.Time // of its confirm, since it was first tried
+	done     bool      // its fate is known
+	err      error     // nil if it was confirmed
 }
 
 func (l *letter) finish(err error) { l.done, l.err = true, err }
+
+// expired reports whether there is no time left to try it again.
+func (l *letter) expired() bool { return l.tried && !time.Now().Before(l.deadline) }
 
 // unsettled is the letter's error when err ended the wait for its fate.
 func (l *letter) unsettled(err error) error {
@@ -106,6 +118,11 @@ func (s *session) send(exchange, key string, letters []*letter) error {
 		// Whoever waits for a slot has none, so nobody waits for a waiter.
 		ok, err := s.slot(letters[sent], settled == sent)
 		switch {
+		case errors.As(err, new(blockedError)):
+			for _, l := range letters[sent:] {
+				l.finish(l.unsettled(err)) // each would wait as long, and in vain
+			}
+			return s.settleAll(letters[settled:sent])
 		case err != nil:
 			failure = err
 		case ok:
@@ -133,26 +150,39 @@ func (s *session) slot(l *letter, wait bool) (bool, error) {
 		l.finish(l.unsettled(err))
 		return false, nil
 	}
-	select {
-	case s.slots <- struct{}{}:
-		return true, nil
-	default:
-	}
-	if !wait {
-		return false, nil
-	}
-	timer := time.NewTimer(s.timeout)
-	defer timer.Stop()
-	select {
-	case s.slots <- struct{}{}:
-		return true, nil
-	case <-l.ctx.Done():
-		l.finish(l.unsettled(l.ctx.Err()))
-		return false, nil
-	case <-s.ctx.Done():
-		return false, context.Cause(s.ctx)
-	case <-timer.C:
-		return false, errTimeout
+	var timeout <-chan time.Time
+	for {
+		slots := s.slots
+		reason, open := s.gate()
+		if open != nil {
+			slots = nil // what is sent now only waits in the network's buffers
+		}
+		select {
+		case slots <- struct{}{}:
+			return true, nil
+		default:
+		}
+		if !wait {
+			return false, nil
+		}
+		if timeout == nil {
+			timeout = time.After(s.timeout) // only for who has to wait
+		}
+		select {
+		case slots <- struct{}{}:
+			return true, nil
+		case <-open:
+		case <-l.ctx.Done():
+			l.finish(l.unsettled(l.ctx.Err()))
+			return false, nil
+		case <-s.ctx.Done():
+			return false, context.Cause(s.ctx)
+		case <-timeout:
+			if open != nil {
+				return false, blockedError{reason}
+			}
+			return false, errTimeout
+		}
 	}
 }
 
@@ -160,8 +190,14 @@ func (s *session) slot(l *letter, wait bool) (bool, error) {
 func (s *session) publish(exchange, key string, l *letter) error {
 	l.number = strconv.FormatUint(s.numbers.Add(1), 10)
 	l.Headers[publishHeader] = l.number
-	l.deadline = time.Now().Add(s.timeout)
-	l.tried = true
+	now := time.Now()
+	if !l.tried {
+		l.tried, l.deadline = true, now.Add(s.timeout)
+	}
+	l.resend = now.Add(s.timeout / 3)
+	if l.resend.After(l.deadline) {
+		l.resend = l.deadline
+	}
 	var err error
 	l.confirm, err = s.ch.PublishWithDeferredConfirm(exchange, key, true, false, l.Publishing)
 	if err != nil {
@@ -185,20 +221,32 @@ func (s *session) settleAll(letters []*letter) error {
 	return failure
 }
 
-// settle waits for a letter's confirm, until its deadline or its context ends.
-// An error is about the session.
+// settle waits for a letter's confirm, until it is to be sent again or its
+// context ends. An error is about the session.
 func (s *session) settle(l *letter) error {
-	timer := time.NewTimer(time.Until(l.deadline))
+	timer := time.NewTimer(time.Until(l.resend))
 	defer timer.Stop()
-	select {
-	case <-l.confirm.Done():
-	case <-l.ctx.Done():
-		l.finish(l.unsettled(l.ctx.Err()))
-		s.abandon(l)
-		return nil
-	case <-timer.C:
-		s.abandon(l)
-		return errTimeout
+	for waiting := true; waiting; {
+		select {
+		case <-l.confirm.Done():
+			waiting = false
+		case <-l.ctx.Done():
+			l.finish(l.unsettled(l.ctx.Err()))
+			s.abandon(l)
+			return nil
+		case <-timer.C:
+			reason, open := s.gate()
+			switch {
+			case open == nil:
+				s.abandon(l)
+				return errTimeout
+			case l.expired():
+				l.finish(l.unsettled(blockedError{reason}))
+				s.abandon(l)
+				return nil
+			}
+			timer.Reset(time.Until(l.deadline)) // another connection would not help
+		}
 	}
 	<-s.slots
 	if !l.confirm.Acked() {

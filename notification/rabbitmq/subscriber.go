@@ -3,15 +3,14 @@ package rabbitmq
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
@@ -29,12 +28,18 @@ type SubscriberConfig struct {
 	// a delivery for half an hour, so it times the longest handling of a
 	// message must stay well below that.
 	Prefetch int
-	// TLS is for URLs that start with amqps, by default what the URL says. It
-	// is copied for each connection.
-	TLS *tls.Config
+	// Connection are the settings of the connections: virtual host, credentials,
+	// TLS.
+	Connection Connection
 	// Name is what operators see as the connection's name, by default the
-	// program's. At most 200 bytes.
+	// program's. At most 200 bytes. The consumer's tag begins with it.
 	Name string
+	// Declare is what to make before each consumer starts, by default nothing.
+	Declare Topology
+	// Exclusive refuses other consumers of a classic queue, and waits until there
+	// are none. Quorum queues take no notice of it: declare those with a single
+	// active consumer, which hands over faster as well.
+	Exclusive bool
 	// StopTimeout is how long a subscription that ends waits for its messages
 	// in flight, by default 30 s.
 	StopTimeout time.Duration
@@ -57,7 +62,7 @@ func (c SubscriberConfig) validate() error {
 	case c.StopTimeout < 0:
 		return fmt.Errorf("StopTimeout: %s: give a positive duration, or 0 for 30s", c.StopTimeout)
 	}
-	return nil
+	return c.Declare.validate()
 }
 
 // Subscriber delivers the messages of RabbitMQ's queues, many at a time. It
@@ -72,16 +77,18 @@ type Subscriber struct {
 
 	mu            sync.Mutex
 	closed        bool
+	states        []*tracker // of the subscriptions, in order
 	subscriptions sync.WaitGroup
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
-// NewSubscriber returns a subscriber for the broker at an AMQP URL,
-// amqps://user:password@host:port/vhost. It does not connect yet. An error
-// starts with the name of what is wrong, and never holds the password.
+// NewSubscriber returns a subscriber for the broker at an AMQP URL, or several,
+// amqps://user:password@host:port/vhost, see [Connection]. It does not connect
+// yet. An error starts with the name of what is wrong, and never holds the
+// password.
 func NewSubscriber(url string, config SubscriberConfig) (*Subscriber, error) {
-	d, err := newDialer(url, config.TLS, config.Name)
+	d, err := config.Connection.newDialer(url, config.Name)
 	if err == nil {
 		err = config.validate()
 	}
@@ -109,24 +116,47 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, ErrClosed
 	}
 	sub := &subscription{
-		log:   s.config.Logger.With("queue", topic),
-		out:   make(chan *message.Message),
-		grace: s.config.StopTimeout,
+		log:    s.config.Logger.With("queue", topic),
+		out:    make(chan *message.Message),
+		grace:  s.config.StopTimeout,
+		status: newTracker(topic, Connecting),
 	}
+	dialer := s.dialer.fork()
 	sub.open = func(ctx context.Context) (*epoch, error) {
-		consumer, err := s.attach(ctx, topic)
+		consumer, err := s.attach(ctx, dialer, topic)
 		if err != nil {
 			return nil, err
 		}
 		return newEpoch(ctx, consumer, s.config.Prefetch, sub.log), nil
 	}
+	s.states = append(s.states, sub.status)
 	s.subscriptions.Go(func() {
+		defer s.forget(sub.status)
 		open, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(s.closing, cancel)()
 		sub.run(open)
 	})
 	return sub.out, nil
+}
+
+// State returns what each subscription that has not ended is doing, in the order
+// of the calls of Subscribe. A subscriber is ready to work when all are [Ready].
+func (s *Subscriber) State() []State {
+	s.mu.Lock()
+	trackers := slices.Clone(s.states)
+	s.mu.Unlock()
+	var states []State
+	for _, t := range trackers {
+		states = append(states, t.get())
+	}
+	return states
+}
+
+func (s *Subscriber) forget(t *tracker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.states = slices.DeleteFunc(s.states, func(other *tracker) bool { return other == t })
 }
 
 // Close ends all subscriptions, as the end of their contexts does, and waits
@@ -141,15 +171,20 @@ func (s *Subscriber) Close() error {
 }
 
 // attach connects and starts a consumer on the queue as it is. It declares
-// nothing: that would need rights that a consumer does not always have, and
-// arguments that it does not know.
-func (s *Subscriber) attach(ctx context.Context, queue string) (source, error) {
-	l, err := s.dialer.dial(ctx)
+// nothing but what the configuration says: that would need rights that a consumer
+// does not always have, and arguments that it does not know.
+func (s *Subscriber) attach(ctx context.Context, d *dialer, queue string) (source, error) {
+	l, err := d.dial(ctx)
 	if err != nil {
 		return source{}, err
 	}
-	consumer := source{lost: l.ctx, close: l.close}
-	tag := s.dialer.name + "-" + watermill.NewShortUUID()
+	if err := s.config.Declare.declare(ctx, l); err != nil {
+		l.close()
+		return source{}, err
+	}
+	tag := d.tag()
+	consumer := source{host: l.host, channel: l.ch, lost: l.ctx, close: l.close}
+	consumer.flush = func() error { return s.flush(l, queue, tag) }
 	cancelled := l.ch.NotifyCancel(make(chan string, 1))
 	l.guards.Go(func() {
 		select {
@@ -163,7 +198,7 @@ func (s *Subscriber) attach(ctx context.Context, queue string) (source, error) {
 	err = l.call(ctx, "consume from queue "+queue, func() error {
 		err := l.ch.Qos(s.config.Prefetch, 0, false)
 		if err == nil {
-			consumer.deliveries, err = l.ch.Consume(queue, tag, false, false, false, false, nil)
+			consumer.deliveries, err = l.ch.Consume(queue, tag, false, s.config.Exclusive, false, false, nil)
 		}
 		return err
 	})
@@ -171,10 +206,26 @@ func (s *Subscriber) attach(ctx context.Context, queue string) (source, error) {
 		l.close()
 		return source{}, err
 	}
-	consumer.cancel = func() error {
-		return l.call(context.Background(), "cancel the consumer", func() error { return l.ch.Cancel(tag, false) })
-	}
 	return consumer, nil
+}
+
+// flush returns when the queue has done all that was sent to it. It is asked for
+// another consumer, because a quorum queue answers that after the acks before. To
+// cancel the first one would serve as well, but the next consumer of a queue with
+// a single active one would begin before what it holds has gone back.
+func (s *Subscriber) flush(l *link, queue, tag string) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), closeTimeout, errNoAnswer)
+	defer cancel()
+	return l.call(ctx, "wait for the last acks", func() error {
+		if s.config.Exclusive { // nobody gets another, and no quorum queue is exclusive
+			return l.ch.Cancel(tag, false)
+		}
+		if err := l.ch.Qos(1, 0, false); err != nil {
+			return err
+		}
+		_, err := l.ch.Consume(queue, tag+".", false, false, false, false, nil)
+		return err
+	})
 }
 
 // subscription is a queue's stream of messages over all epochs.
@@ -183,19 +234,21 @@ type subscription struct {
 	out   chan *message.Message
 	grace time.Duration
 	log   *slog.Logger
+
+	status *tracker
 }
 
 // run goes from epoch to epoch until ctx ends.
 func (s *subscription) run(ctx context.Context) {
 	defer close(s.out)
 	delays := newDelays(20 * time.Second)
-	down := false // so that an outage is one line in the log, however long
 	for {
 		began := time.Now()
 		e, err := s.open(ctx)
 		if err == nil {
-			s.log.Info("consuming")
-			down = false
+			if s.status.up(e.host) { // an outage is one line in the log, however long
+				s.log.Info("consuming", "host", e.host)
+			}
 			err = e.run(ctx, s.out, s.grace)
 			if time.Since(began) >= steady {
 				delays.Reset()
@@ -204,8 +257,7 @@ func (s *subscription) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !down {
-			down = true
+		if s.status.lost(err) {
 			s.log.Warn("not consuming, will try until it works", "error", err)
 		} else {
 			s.log.Debug("still not consuming", "error", err)

@@ -308,6 +308,25 @@ func TestSubscriberStopsGracefully(t *testing.T) {
 	require.ElementsMatch(t, want, r.left())
 }
 
+// A channel that closes right after many single acks loses some of them on a
+// quorum queue.
+func TestSubscriberStopKeepsTheLastAcks(t *testing.T) {
+	r := newRig(t)
+	r.quorum()
+	for range 5 {
+		const total = 3000
+		r.fill(1, total)
+		s, messages := r.subscribe(rabbitmq.SubscriberConfig{})
+		first := next(t, messages) // in the way of groups until the end
+		for range total - 1 {
+			next(t, messages).Ack()
+		}
+		first.Ack()
+		require.NoError(t, s.Close())
+		require.Empty(t, r.left())
+	}
+}
+
 func TestSubscriberCloseEndsAllSubscriptions(t *testing.T) {
 	r := newRig(t)
 	r.quorum()

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +30,7 @@ type fakeBroker struct {
 	done chan struct{} // closed when the subscription's run has returned
 
 	mu     sync.Mutex
-	events []string // what the epochs did, in order: "1 ack 3", "1 cancel", "1 close"
+	events []string // what the epochs did, in order: "1 ack 3", "1 flush", "1 close"
 	epochs []*fakeEpoch
 	down   error // why opening fails, nil if it works
 	tries  []time.Time
@@ -63,7 +66,11 @@ func (e *fakeEpoch) note(what string) {
 }
 
 func (e *fakeEpoch) Ack(tag uint64, multiple bool) error {
-	e.note(fmt.Sprintf("ack %d", tag))
+	upTo := ""
+	if multiple {
+		upTo = "up to "
+	}
+	e.note(fmt.Sprintf("ack %s%d", upTo, tag))
 	return nil
 }
 
@@ -78,10 +85,11 @@ func newFakeBroker(ctx context.Context, down error) *fakeBroker {
 	b := &fakeBroker{down: down, done: make(chan struct{})}
 	ctx, b.stop = context.WithCancel(ctx)
 	b.sub = &subscription{
-		open:  b.open,
-		out:   make(chan *message.Message),
-		grace: 30 * time.Second,
-		log:   slog.New(slog.NewTextHandler(&b.log, nil)),
+		open:   b.open,
+		out:    make(chan *message.Message),
+		grace:  30 * time.Second,
+		status: newTracker("queue", Connecting),
+		log:    slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
 	go func() {
 		defer close(b.done)
@@ -103,9 +111,10 @@ func (b *fakeBroker) open(ctx context.Context) (*epoch, error) {
 	var lost context.Context
 	lost, e.lose = context.WithCancelCause(context.Background())
 	return newEpoch(ctx, source{
-		deliveries: e.deliveries, lost: lost,
-		cancel: func() error { e.note("cancel"); return nil },
-		close:  func() { e.note("close"); e.lose(errLinkClosed) },
+		host:       "fake",
+		deliveries: e.deliveries, channel: e, lost: lost,
+		flush: func() error { e.note("flush"); return nil },
+		close: func() { e.note("close"); e.lose(errLinkClosed) },
 	}, 100, b.sub.log), nil
 }
 
@@ -121,8 +130,10 @@ func (b *fakeBroker) repair(reason error) {
 	b.down = reason
 }
 
-// take returns what happened since the last call, once everything is quiet.
+// take returns what happened since the last call, once everything is quiet and
+// no ack waits for others.
 func (b *fakeBroker) take() []string {
+	time.Sleep(ackHold + 2*ackDelay)
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -218,6 +229,35 @@ func TestEndedDeliveriesAreNoMessages(t *testing.T) {
 	}
 }
 
+// What was not handed out may be below the tag of a group of acks, so nothing
+// after it is handed out either.
+func TestNothingIsHandedOutAfterAGap(t *testing.T) {
+	for range 2000 {
+		deliveries := make(chan amqp.Delivery, 3)
+		for tag := range uint64(cap(deliveries)) {
+			deliveries <- amqp.Delivery{DeliveryTag: tag + 1, Body: fmt.Append(nil, tag+1)}
+		}
+		e := newEpoch(t.Context(), source{deliveries: deliveries}, 100, slog.New(slog.DiscardHandler))
+		out := make(chan *message.Message)
+		var task sync.WaitGroup
+		task.Go(func() {
+			defer close(out)
+			e.handOut(t.Context(), out)
+		})
+		task.Go(func() { e.end(errCancelled) })
+		for range rand.IntN(10) {
+			runtime.Gosched()
+		}
+		want := 0
+		for msg := range out {
+			want++
+			require.Equal(t, strconv.Itoa(want), string(msg.Payload))
+		}
+		task.Wait()
+		e.watchers.Wait()
+	}
+}
+
 func TestConnectingIsTriedForEverWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFakeBroker(t.Context(), errCut)
@@ -238,7 +278,7 @@ func TestConnectingIsTriedForEverWithGrowingPauses(t *testing.T) {
 		b.repair(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Equal(t, 1, strings.Count(b.log.String(), "level=INFO msg=consuming"), b.log.String())
+		require.Equal(t, 1, strings.Count(b.log.String(), "level=INFO msg=consuming host=fake"), b.log.String())
 		b.epoch(1).deliver("x")
 		b.next(t, "x").Ack()
 
@@ -275,7 +315,7 @@ func TestStopLetsMessagesInFlightFinish(t *testing.T) {
 		b.epoch(1).deliver("a", "b", "c")
 		first, second := b.next(t, "a"), b.next(t, "b")
 		b.stop()
-		require.Equal(t, []string{"1 cancel"}, b.take(), "the consumer is cancelled, nothing else happens")
+		require.Empty(t, b.take(), "another consumer must not start while messages are in flight")
 		select {
 		case <-b.sub.out:
 			require.Fail(t, "a message or the end of the output")
@@ -288,7 +328,7 @@ func TestStopLetsMessagesInFlightFinish(t *testing.T) {
 		first.Ack()
 		require.Equal(t, []string{"1 ack 1"}, b.take())
 		second.Nack()
-		require.Equal(t, []string{"1 nack 2 requeue=true", "1 close"}, b.take(), "the third goes back by the close")
+		require.Equal(t, []string{"1 nack 2 requeue=true", "1 flush", "1 close"}, b.take(), "the third goes back by the close")
 		_, open := <-b.sub.out
 		require.False(t, open)
 		<-b.done
@@ -304,7 +344,7 @@ func TestStopTimeoutEndsWhatWasNotSettled(t *testing.T) {
 		b.stop()
 		<-b.done
 		require.Equal(t, 30*time.Second, time.Since(began))
-		require.Equal(t, []string{"1 cancel", "1 close"}, b.take())
+		require.Equal(t, []string{"1 flush", "1 close"}, b.take())
 		require.ErrorIs(t, context.Cause(msg.Context()), errStopped)
 		msg.Ack()
 		require.Empty(t, b.take())
