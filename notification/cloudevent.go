@@ -270,12 +270,14 @@ func (d *decoder) cloudEvent(in delivery, a *attributes, data []byte) ([]Notific
 			context.DataSchema = &types.URI{URL: *u}
 		}
 	}
-	return []Notification{{
+	n := Notification{
 		Event:      event.Event{Context: context},
 		Key:        key,
 		Operation:  operationOf(a.kind, in.routingKey),
 		RoutingKey: in.routingKey,
-	}}, nil
+	}
+	n.takeExtensions(context, d.Location, d.MaxDepth)
+	return []Notification{n}, nil
 }
 
 // contextOf makes the attributes of an event. It does what the SDK's setters do

@@ -1,6 +1,6 @@
 // Package notification understands the thin messages by which source systems
-// say that an entity may have changed, whatever dialect they come in, and
-// filters them.
+// say that an entity may have changed, whatever dialect they come in, filters
+// them, and publishes them.
 //
 // # Dialects
 //
@@ -9,6 +9,8 @@
 //   - CloudEvents 1.0: in structured JSON; in binary mode, with headers whose
 //     prefix is "cloudEvents:", "cloudEvents_", "ce-" or "ce_", in any case. The
 //     entity is in the subject, or else in data: see [DecoderConfig.DataFields].
+//     The extension attributes that a [Publisher] writes become the notification's
+//     fields again, and are then none of the event's.
 //   - SCIM events, and the claims of a JWT: "sub" is the subject, "iss" the
 //     source, "iat" the time, "aud" the audience. A SCIM event gives a
 //     notification for each of its event URIs, with the attributes that changed.
@@ -47,4 +49,34 @@
 //     batch.
 //   - A notification prints its type and a redacted key only.
 //   - A filter drops only what it knows to be irrelevant, see [Filter].
+//
+// # Publishing
+//
+// A [Publisher] writes notifications as CloudEvents and hands them to any of
+// Watermill's publishers. What it promises on top of that one:
+//
+//   - Whatever a decoder of this package makes of a message can be published, and
+//     whatever is accepted is decoded to the same notification again, in either
+//     mode: each event is read back before it is sent. Times are written in UTC,
+//     extensions come back as text, white space around JSON is not kept. Not
+//     accepted are ids of more than 255 bytes, and what is damaged, see
+//     [Publisher.Publish].
+//   - The message's UUID is the event's id; publishers of AMQP make it the message
+//     id. The same notification has the same id each time, in either mode and
+//     whatever the routing key.
+//   - It is thin: data that does more than name entities and attributes is
+//     refused, unless the config allows it.
+//   - A notification that is refused is never sent, and keeps no other from being
+//     sent. The error says which were not published. It names the field and the
+//     fix, and holds no value but the event's type.
+//   - Notifications of one entity in one call are published in their order, each
+//     after the publisher below has taken the one before. Those of different
+//     entities are published at the same time, a hundred at most, in any order.
+//   - After the end of the context nothing more is sent.
+//
+// What it inherits: whether a message that was taken is stored, how often it
+// arrives, whether one that nobody receives is an error, and whether a call that
+// is under way ends with the context, which each message has. With package
+// rabbitmq: stored, at least once, it is, and it does. Nothing is published again
+// here; whoever does that by the error repeats the ids.
 package notification
