@@ -3,6 +3,9 @@
 package rabbitmq_test
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +130,20 @@ func TestCheckOfAPublisher(t *testing.T) {
 	require.Empty(t, r.left(), "nothing was published")
 }
 
+// listed returns what the management interface shows operators.
+func (r *rig) listed(what string) string {
+	r.Helper()
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, r.node.ManagementURL()+"/api/"+what, http.NoBody)
+	require.NoError(r, err)
+	request.SetBasicAuth("guest", "guest")
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	require.NoError(r, err)
+	text, err := io.ReadAll(response.Body)
+	require.NoError(r, errors.Join(err, response.Body.Close()))
+	return string(text)
+}
+
 // TestThePortalsTopology is what a provider and a consumer find in production.
 func TestThePortalsTopology(t *testing.T) {
 	running := newRig(t) // for its check of goroutines
@@ -139,8 +156,12 @@ func TestThePortalsTopology(t *testing.T) {
 	consumerURL := node.URLFor("ldap", "ldap", portal.ConsumerVhost)
 
 	p := r.publisher(node.URLFor("hr", "hr", portal.ProviderVhost), rabbitmq.PublisherConfig{Exchange: portal.Outgoing})
-	s, messages := r.subscribeAt(consumerURL, rabbitmq.SubscriberConfig{Prefetch: 50})
+	s, messages := r.subscribeAt(consumerURL, rabbitmq.SubscriberConfig{Prefetch: 50, Name: "people-to-ldap"})
 	r.phase(s, rabbitmq.Ready)
+	require.Eventually(t, func() bool { // statistics come late
+		return strings.Contains(r.listed("connections"), `"user_provided_name":"people-to-ldap"`) &&
+			strings.Contains(r.listed("consumers"), `"consumer_tag":"people-to-ldap@`)
+	}, patience, 100*time.Millisecond, "what operators see")
 	const total = 500
 	require.NoError(t, p.Publish("no.uio.hr.test.person.update", numbered(1, total)...))
 	seen := map[string]bool{}

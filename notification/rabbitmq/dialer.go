@@ -28,6 +28,9 @@ const (
 	lapses = 1.5
 )
 
+// errCredentials is why there was nothing to log in with.
+var errCredentials = errors.New("credentials")
+
 // dialer opens connections to a broker. It belongs to one goroutine at a time.
 type dialer struct {
 	hosts       []host // in the order of trial
@@ -127,7 +130,7 @@ func (d *dialer) try(ctx context.Context, h host) (*link, error) {
 	defer cancel()
 	user, password, err := d.credentials(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
+		return nil, fmt.Errorf("%w: %w", errCredentials, err)
 	}
 	var config *tls.Config
 	if d.secure {

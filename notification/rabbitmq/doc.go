@@ -65,8 +65,9 @@
 //   - While the broker blocks the connection, because it is low on memory or disk,
 //     nothing is sent. Calls wait, for ConfirmTimeout at most. The connection
 //     stays, and goes on when the broker does.
-//   - A connection that fails is an error at once, without credentials. The next
-//     call connects again, after a pause.
+//   - A connection that fails is an error at once, without credentials, for all
+//     calls that wait for it. The next call connects again, after a pause. One that
+//     is lost while nobody publishes shows in State and the log.
 //   - A message that AMQP cannot carry is an error before anything is sent.
 //   - Close waits for the calls under way.
 //

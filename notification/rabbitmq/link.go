@@ -185,6 +185,7 @@ func (w *wire) Read(b []byte) (int, error) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		w.silent.Store(true)
+		_ = w.Close() // a write that blocks holds what the library needs to give up
 	}
 	return n, err
 }

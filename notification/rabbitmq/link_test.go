@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,5 +51,24 @@ func TestWritesToASilentBrokerEnd(t *testing.T) {
 		_, err := (&wire{Conn: client}).Write([]byte("x")) // nobody reads
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.Equal(t, writeTimeout, time.Since(began))
+	})
+}
+
+// Who writes holds what the client library needs to give a connection up.
+func TestSilenceEndsWritesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, broker := net.Pipe()
+		defer broker.Close()
+		w := &wire{Conn: client}
+		const patience = 15 * time.Second
+		w.arm(patience)
+		began := time.Now()
+		var reader sync.WaitGroup
+		reader.Go(func() { _, _ = w.Read(make([]byte, 1)) })
+		_, err := w.Write([]byte("x")) // nobody reads, and nobody says anything
+		require.Error(t, err)
+		require.Equal(t, patience, time.Since(began))
+		reader.Wait()
+		require.True(t, w.silent.Load())
 	})
 }

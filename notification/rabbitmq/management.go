@@ -90,7 +90,7 @@ func (s *Subscriber) manage(ctx context.Context, d *dialer, queue string) (manag
 	}
 	user, password, err := d.credentials(ctx)
 	if err != nil {
-		return managedQueue{}, fmt.Errorf("credentials: %w", err)
+		return managedQueue{}, fmt.Errorf("%w: %w", errCredentials, err)
 	}
 	request.SetBasicAuth(user, password)
 	config, err := d.tls.config(host{name: request.URL.Hostname()})

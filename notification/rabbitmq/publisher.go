@@ -84,12 +84,16 @@ type Publisher struct {
 	stop    context.CancelFunc
 	turn    chan struct{} // whoever holds it may connect
 
-	mu     sync.Mutex
-	closed bool
-	calls  sync.WaitGroup
-	now    *session // what new calls use; nil before the first and after a loss
-	delays *backoff.ExponentialBackOff
-	next   time.Time // no connection is tried before
+	calls sync.WaitGroup
+	tasks sync.WaitGroup // that follow and close sessions
+
+	mu       sync.Mutex
+	closed   bool
+	now      *session // what new calls use; nil before the first and after a loss
+	delays   *backoff.ExponentialBackOff
+	next     time.Time // no connection is tried before
+	failures int       // attempts to connect that failed, not for want of time
+	failure  error     // of the last one
 }
 
 var _ message.Publisher = (*Publisher)(nil)
@@ -213,7 +217,8 @@ func verdict(letters []*letter, failure error) error {
 }
 
 // session returns the session in use, or connects. The caller releases it. It
-// has as much time as the first of the letters, which is the oldest.
+// has as much time as the first of the letters, which is the oldest. Calls that
+// wait for the same attempt share its failure, so that none waits for many.
 func (p *Publisher) session(first *letter) (*session, error) {
 	ctx, cancel := context.WithCancelCause(first.ctx)
 	defer cancel(nil)
@@ -222,15 +227,23 @@ func (p *Publisher) session(first *letter) (*session, error) {
 		defer timer.Stop()
 	}
 	defer context.AfterFunc(p.closing, func() { cancel(ErrClosed) })()
+	p.mu.Lock()
+	before := p.failures
+	p.mu.Unlock()
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	s, next := p.current()
-	if s != nil {
+	if s := p.current(); s != nil {
 		return s, nil
+	}
+	p.mu.Lock()
+	next, failures, failure := p.next, p.failures, p.failure
+	p.mu.Unlock()
+	if failures != before {
+		return nil, failure
 	}
 	if err := pause(ctx, time.Until(next)); err != nil {
 		return nil, err
@@ -240,10 +253,18 @@ func (p *Publisher) session(first *letter) (*session, error) {
 	defer p.mu.Unlock()
 	if err != nil {
 		p.next = time.Now().Add(p.delays.NextBackOff())
+		if ctx.Err() == nil {
+			p.failures++
+			p.failure = err
+		}
 		return nil, err
 	}
 	s.users = 1
 	p.now = s
+	p.tasks.Go(func() {
+		<-s.ctx.Done()
+		p.retire(s, context.Cause(s.ctx))
+	})
 	return s, nil
 }
 
@@ -285,53 +306,67 @@ func (p *Publisher) lost(err error) {
 	}
 }
 
-// current returns the session in use if it is alive, or else when to connect.
-func (p *Publisher) current() (*session, time.Time) {
+// current returns the session in use, or nil if there is none that is alive.
+func (p *Publisher) current() *session {
 	p.mu.Lock()
 	s := p.now
-	switch {
-	case s == nil:
-	case s.ctx.Err() == nil:
+	alive := s != nil && s.ctx.Err() == nil
+	if alive {
 		s.users++
-		p.mu.Unlock()
-		return s, time.Time{}
-	default: // lost while nobody used it, or somebody is about to notice
-		p.now = nil
-		s.retired = true
 	}
-	idle := s != nil && s.users == 0
-	next := p.next
 	p.mu.Unlock()
-	if idle {
-		s.close()
-		p.status.leave()
+	if alive {
+		return s
 	}
-	return nil, next
+	if s != nil { // whoever follows it is about to notice
+		p.retire(s, context.Cause(s.ctx))
+	}
+	return nil
 }
 
-// release gives a session back. With an error it is retired: new calls get a
-// new one, and the last of those who still use it closes it.
-func (p *Publisher) release(s *session, err error) {
+// retire takes a session out of use, once, and notes why: new calls get a new
+// one. The last of those who still use it closes it.
+func (p *Publisher) retire(s *session, err error) {
 	p.mu.Lock()
-	s.users--
-	retired := err != nil && !s.retired
-	if err == nil {
-		p.delays.Reset()
-	} else if retired {
+	first, idle := !s.retired, s.users == 0
+	if first {
 		s.retired = true
 		p.now = nil
 		p.next = time.Now().Add(p.delays.NextBackOff())
 	}
+	p.mu.Unlock()
+	if !first {
+		return
+	}
+	s.followBlocks(func(string) {}) // the state is that of its successor
+	p.lost(err)
+	if idle {
+		p.status.leave()
+		p.tasks.Go(s.close)
+	}
+}
+
+// release gives a session back. With an error it is of no more use.
+func (p *Publisher) release(s *session, err error) {
+	if err != nil {
+		p.retire(s, err)
+	}
+	p.mu.Lock()
+	s.users--
 	last := s.retired && s.users == 0
+	if err == nil {
+		p.delays.Reset()
+	}
+	idle := last && err == nil && p.now == nil // it was lost after all was confirmed
 	p.mu.Unlock()
 	switch {
-	case retired:
-		p.lost(err)
+	case idle:
+		p.status.leave()
 	case err == nil && p.status.well():
 		p.config.Logger.Info("publishing again", "host", s.host)
 	}
 	if last {
-		s.close()
+		p.tasks.Go(s.close) // which takes a moment when the broker is silent
 	}
 }
 
@@ -346,10 +381,14 @@ func (p *Publisher) Close() error {
 	p.mu.Lock()
 	s := p.now
 	p.now = nil
+	if s != nil {
+		s.retired = true
+	}
 	p.mu.Unlock()
 	if s != nil {
 		s.close()
 	}
+	p.tasks.Wait()
 	p.status.leave()
 	return nil
 }

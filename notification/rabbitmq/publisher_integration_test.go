@@ -133,6 +133,8 @@ func TestPublisherConnectsAgain(t *testing.T) {
 	p := r.publisher(r.node.URL(), rabbitmq.PublisherConfig{})
 	require.NoError(t, p.Publish(r.queue, numbered(1, 1)...))
 	r.closeConnections() // while idle: the next call does not even notice
+	require.Eventually(t, func() bool { return p.State().Phase == rabbitmq.Idle }, patience, 10*time.Millisecond)
+	require.ErrorContains(t, p.State().LastError, "CONNECTION_FORCED")
 	require.NoError(t, p.Publish(r.queue, numbered(2, 2)...))
 	require.Equal(t, numbers(1, 2), r.left())
 }

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -214,4 +216,110 @@ func TestStateOfABlockedPublisher(t *testing.T) {
 	require.Len(t, b.all(), 1, "on the same connection")
 	require.Equal(t, 1, strings.Count(log.String(), "the broker takes no messages"), log.String())
 	require.Equal(t, 1, strings.Count(log.String(), "takes messages again"), log.String())
+}
+
+func TestPublisherNoticesALossWhileIdle(t *testing.T) {
+	b := newPeer(t, nil)
+	var log testLog
+	p := quietPublisher(t, "amqp://"+b.address(), PublisherConfig{Logger: log.logger()})
+	require.NoError(t, p.Publish("queue", letterOf("a")))
+	require.NoError(t, b.all()[0].Close())
+	require.Eventually(t, func() bool { return p.State().Phase == Idle }, 10*time.Second, time.Millisecond)
+	require.Error(t, p.State().LastError)
+	require.NoError(t, p.Publish("queue", letterOf("b")))
+	require.Equal(t, Ready, p.State().Phase)
+	require.Equal(t, 1, p.State().Reconnects)
+	require.Equal(t, []string{"b"}, b.all()[1].bodies())
+	require.Equal(t, 1, strings.Count(log.String(), "level=WARN"), log.String())
+	require.Equal(t, 1, strings.Count(log.String(), "publishing again"), log.String())
+}
+
+// In an outage no call may wait for the attempts of all that came before it.
+func TestCallsShareAFailureToConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0 // by one at a time
+		p := quietPublisher(t, "amqp://nobody.test", PublisherConfig{Connection: Connection{
+			Credentials: func(ctx context.Context) (string, string, error) {
+				asked++
+				if err := pause(ctx, time.Second); err != nil {
+					return "", "", err
+				}
+				return "", "", errors.New("the vault is closed")
+			},
+		}})
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		require.ErrorIs(t, p.Publish("queue", message.NewMessageWithContext(hasty, "a", nil)), context.DeadlineExceeded)
+		time.Sleep(time.Second) // the pause after it
+
+		began := time.Now()
+		var callers sync.WaitGroup
+		for range 50 {
+			callers.Go(func() {
+				if err := p.Publish("queue", letterOf("a")); !strings.Contains(err.Error(), "the vault is closed") {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		require.Equal(t, 2, asked)
+		require.Equal(t, time.Second, time.Since(began))
+		require.ErrorContains(t, p.Publish("queue", letterOf("a")), "the vault is closed")
+		require.Equal(t, 3, asked, "a later call tries for itself")
+	})
+}
+
+// What ends one caller's attempt is not the others' failure.
+func TestACallersEndIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := quietPublisher(t, "amqp://nobody.test", PublisherConfig{Connection: Connection{
+			Credentials: func(ctx context.Context) (string, string, error) {
+				return "", "", errors.Join(pause(ctx, time.Second), errors.New("the vault is closed"))
+			},
+		}})
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		var callers sync.WaitGroup
+		callers.Go(func() { _ = p.Publish("queue", message.NewMessageWithContext(hasty, "a", nil)) })
+		synctest.Wait()
+		err := p.Publish("queue", letterOf("b"))
+		callers.Wait()
+		require.ErrorContains(t, err, "the vault is closed")
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestASilentBrokerIsNotWaitedForToClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 3 * time.Second
+		p := quietPublisher(t, "amqp://nobody.test", PublisherConfig{ConfirmTimeout: timeout, Connection: Connection{
+			Credentials: func(context.Context) (string, string, error) { return "", "", errors.New("the vault is closed") },
+		}})
+		stop := make(chan struct{})
+		b := &peer{answer: func(int) answer { <-stop; return silence }} // it reads no more
+		s, err := newSession(t.Context(), connected(t, p.dialer, b), 10, timeout)
+		require.NoError(t, err)
+		p.now = s
+		began := time.Now()
+		err = p.Publish("queue", letterOf("a"))
+		require.ErrorIs(t, err, ErrUnconfirmed)
+		require.ErrorContains(t, err, "the vault is closed", "the new connection")
+		require.Less(t, time.Since(began), timeout/3+time.Second, "the pause before it is shorter")
+		require.NoError(t, p.Close())
+		close(stop)
+		b.tasks.Wait()
+	})
+}
+
+// A session that is still in use after its retirement says nothing about the
+// connection that has taken its place.
+func TestARetiredSessionDoesNotChangeTheState(t *testing.T) {
+	p := quietPublisher(t, "amqp://nobody.test", PublisherConfig{})
+	s := &session{link: &link{}, users: 1}
+	s.followBlocks(p.status.block)
+	p.now = s
+	p.retire(s, errRefused)
+	p.status.connected("its successor's host")
+	s.block(amqp.Blocking{Active: true, Reason: "low on memory"})
+	require.Equal(t, Ready, p.State().Phase)
 }

@@ -248,13 +248,14 @@ func (s *session) settle(l *letter) error {
 			timer.Reset(time.Until(l.deadline)) // another connection would not help
 		}
 	}
+	back := s.cameBack(l.number) // before the slot is free, so that returns has room
 	<-s.slots
-	if !l.confirm.Acked() {
+	switch {
+	case !l.confirm.Acked():
 		return s.reason(errRefused)
-	}
-	if s.cameBack(l.number) {
+	case back:
 		l.finish(ErrUnroutable)
-	} else {
+	default:
 		l.finish(nil)
 	}
 	return nil

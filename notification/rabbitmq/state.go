@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -151,8 +152,12 @@ func kindOf(err error) string {
 	switch {
 	case errors.Is(err, errCancelled), errors.As(err, &refused) && refused.Code == amqp.NotFound:
 		return "no queue"
-	case errors.As(err, &refused) && refused.Server:
+	case errors.As(err, &refused) && refused.Server && refused.Code != amqp.ConnectionForced: // by a node that stops
 		return fmt.Sprint(refused.Code, refused.Reason)
+	case errors.Is(err, errCredentials):
+		return "credentials"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "certificate"
 	default:
 		return "network"
 	}

@@ -1,6 +1,8 @@
 package rabbitmq
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"testing"
@@ -62,6 +64,9 @@ func TestOneLineForEachChange(t *testing.T) {
 		{"other hosts", []error{network, errors.New("another: refused"), errSilent}, []bool{true, false, false}},
 		{"another reason", []error{network, refusal(403, "a"), refusal(403, "b"), network}, []bool{true, true, true, true}},
 		{"a deleted queue", []error{errCancelled, refusal(404, "no queue"), refusal(404, "no queue")}, []bool{true, false, false}},
+		{"a certificate", []error{network, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, network}, []bool{true, true, true}},
+		{"credentials", []error{network, fmt.Errorf("%w: the vault is closed", errCredentials), network}, []bool{true, true, true}},
+		{"a node that stops", []error{refusal(amqp.ConnectionForced, "shutdown"), network}, []bool{true, false}},
 		{"our own error", []error{network, &amqp.Error{Code: 501}}, []bool{true, false}},
 	}
 	for _, tt := range tests {

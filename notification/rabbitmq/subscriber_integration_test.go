@@ -359,7 +359,8 @@ func TestOutageOfTheNode(t *testing.T) {
 	own := server.RabbitMQ(t)
 	r.node = own
 	require.NoError(t, own.Stop())
-	s, messages := r.subscribe(rabbitmq.SubscriberConfig{}) // before there is a broker
+	var log lockedLog
+	s, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.logger()}) // before there is a broker
 	p := r.publisher(own.URL(), rabbitmq.PublisherConfig{})
 	require.ErrorContains(t, p.Publish(r.queue, message.NewMessage("m", nil)), "connect to")
 
@@ -376,8 +377,10 @@ func TestOutageOfTheNode(t *testing.T) {
 	}
 	publish(1, 10)
 	collect(t.Context(), t, messages, 5)
+	warnings := strings.Count(log.String(), "level=WARN")
 	require.NoError(t, own.Stop())
 	require.Error(t, p.Publish(r.queue, message.NewMessage("m", nil)))
+	require.Error(t, r.phase(s, rabbitmq.Connecting).LastError)
 	require.NoError(t, own.Start())
 	publish(11, 20)
 	seen := map[string]bool{}
@@ -389,5 +392,7 @@ func TestOutageOfTheNode(t *testing.T) {
 	for i := 11; i <= 20; i++ {
 		require.True(t, seen[strconv.Itoa(i)], "%d is missing", i)
 	}
+	require.Equal(t, warnings+1, strings.Count(log.String(), "level=WARN"), "one line for the outage: %s", log.String())
+	require.Equal(t, 2, strings.Count(log.String(), "msg=consuming"), log.String())
 	require.NoError(t, s.Close())
 }

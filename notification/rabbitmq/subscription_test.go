@@ -267,10 +267,13 @@ func TestConnectingIsTriedForEverWithGrowingPauses(t *testing.T) {
 		require.Greater(t, len(b.tries), 24*3600/30, "it gave up")
 		first := b.tries[1].Sub(b.tries[0])
 		require.True(t, 100*time.Millisecond <= first && first <= time.Second, "%s", first)
+		delays := map[time.Duration]bool{}
 		for i := 20; i < len(b.tries); i++ {
 			delay := b.tries[i].Sub(b.tries[i-1])
 			require.True(t, 10*time.Second <= delay && delay <= 30*time.Second, "%s", delay)
+			delays[delay] = true
 		}
+		require.Greater(t, len(delays), 100, "no jitter: all clients come back together")
 		b.mu.Unlock()
 		require.Equal(t, 1, strings.Count(b.log.String(), "level="), b.log.String())
 		require.Contains(t, b.log.String(), `level=WARN msg="not consuming, will try until it works" error=cut`)

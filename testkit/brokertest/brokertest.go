@@ -265,6 +265,27 @@ func (s *subscriber) ackNext(n int) string {
 	return bodies(all...)
 }
 
+// gets publishes to the case's queue, in which messages do not live long, until
+// the subscriber has got one, for it may still be on its way there.
+func (s *subscriber) gets(body string) {
+	s.e.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for {
+		s.e.publish(body)
+		select {
+		case msg := <-s.out:
+			s.e.Equal(body, bodies(msg))
+			s.e.True(msg.Ack())
+			return
+		case <-tick.C:
+		case <-end:
+			s.e.FailNow("no message")
+		}
+	}
+}
+
 // closed waits until the subscription has ended, without a further message.
 func (s *subscriber) closed() {
 	s.e.t.Helper()
