@@ -28,7 +28,8 @@ func BenchmarkDelivery(b *testing.B) {
 		b.Run(workers.name, func(b *testing.B) {
 			deliveries, out := make(chan amqp.Delivery), make(chan *message.Message)
 			e := newEpoch(b.Context(), source{
-				channel: silent{}, deliveries: deliveries, lost: context.Background(), close: func() {},
+				channel: silent{}, deliveries: deliveries, lost: context.Background(),
+				flush: func() error { return nil }, close: func() {},
 			}, 256, slog.New(slog.DiscardHandler))
 			ctx, cancel := context.WithCancel(b.Context())
 			var tasks, consumers sync.WaitGroup

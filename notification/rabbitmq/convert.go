@@ -46,10 +46,17 @@ func Headers(ctx context.Context) (amqp.Table, bool) {
 	return headers, ok
 }
 
-// fromDelivery makes a message of a delivery, see the package comment. It
-// takes any delivery: what cannot be used is left out. The message's context is
-// ctx with the headers.
+// fromDelivery makes a message of a delivery. The message's context is ctx with
+// the headers.
 func fromDelivery(ctx context.Context, d amqp.Delivery) *message.Message {
+	msg, headers := convert(d)
+	msg.SetContext(context.WithValue(ctx, headersKey{}, headers))
+	return msg
+}
+
+// convert makes a message of a delivery, see the package comment, and returns the
+// delivery's headers too. It takes any delivery: what cannot be used is left out.
+func convert(d amqp.Delivery) (*message.Message, amqp.Table) {
 	headers := trusted(d)
 	msg := message.NewMessage(uuidOf(d), d.Body)
 	for name, value := range headers {
@@ -69,8 +76,7 @@ func fromDelivery(ctx context.Context, d amqp.Delivery) *message.Message {
 	if d.Redelivered {
 		msg.Metadata[notification.MetaRedelivered] = "true"
 	}
-	msg.SetContext(context.WithValue(ctx, headersKey{}, headers))
-	return msg
+	return msg, headers
 }
 
 // trusted returns the delivery's headers without a delivery count that the

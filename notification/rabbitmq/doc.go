@@ -44,10 +44,11 @@
 //     subscription is left. Close waits for that. The queue's next consumer, where
 //     one at a time is active, begins after that and not before.
 //   - A message's context has the values of Subscribe's context, but not its
-//     end. It ends when the message was settled, or when it cannot be settled
-//     any more: after a loss, or when StopTimeout has passed. So work that is
-//     under way can finish during a stop, and work whose ack would be dropped,
-//     because another will do it, is told to stop; [context.Cause] says why.
+//     end. It ends soon after the message was settled (in some milliseconds, 70
+//     if tens of thousands are in flight), or when it cannot be settled any more:
+//     after a loss, or when StopTimeout has passed. So work that is under way can
+//     finish during a stop, and work whose ack would be dropped, because another
+//     will do it, is told to stop; [context.Cause] says why.
 //
 // # Publisher
 //

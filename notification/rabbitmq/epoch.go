@@ -38,10 +38,9 @@ type epoch struct {
 
 	// ctx is the parent of the messages' contexts. It ends when nothing can be
 	// settled any more; its cause is the reason.
-	ctx      context.Context
-	end      context.CancelCauseFunc
-	settler  *settler
-	watchers sync.WaitGroup // one for each message in flight
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	settler *settler
 }
 
 // newEpoch makes an epoch whose messages have the values of ctx, not its end.
@@ -57,20 +56,15 @@ func newEpoch(ctx context.Context, s source, prefetch int, log *slog.Logger) *ep
 func (e *epoch) run(ctx context.Context, out chan<- *message.Message, grace time.Duration) error {
 	var tasks sync.WaitGroup
 	settled := make(chan struct{})
-	tasks.Go(func() { e.settler.run(settled) })
+	tasks.Go(func() {
+		defer close(settled)
+		e.settler.run(e.ctx)
+	})
 	unhook := context.AfterFunc(e.lost, func() { e.end(context.Cause(e.lost)) })
 	defer unhook()
 
 	e.handOut(ctx, out)
-	if e.ctx.Err() == nil {
-		e.drain(grace)
-	}
-	e.end(errStopped)
-	if n := e.settler.inFlight(); n > 0 && e.lost.Err() != nil {
-		e.log.Debug("deliveries in flight are void, their late acks are dropped and the broker delivers them again", "count", n)
-	}
-	e.watchers.Wait()
-	close(settled)
+	e.drain(settled, grace)
 	tasks.Wait()
 	if e.lost.Err() == nil {
 		// A quorum queue takes acks in its own time, and RabbitMQ forgets those
@@ -109,35 +103,15 @@ func (e *epoch) handOut(ctx context.Context, out chan<- *message.Message) {
 // did. What nobody took is requeued when the channel closes. Nothing after it may
 // be handed out, because a group of acks would settle it too.
 func (e *epoch) handOver(ctx context.Context, out chan<- *message.Message, d amqp.Delivery) bool {
-	msg := fromDelivery(e.ctx, d)
-	ctxOfMsg, done := context.WithCancel(msg.Context())
-	msg.SetContext(ctxOfMsg)
+	f := newFlight(e.ctx, d)
 	select {
-	case out <- msg:
-		f := e.settler.add(d.DeliveryTag)
-		e.watchers.Go(func() { e.watch(msg, f, done) })
+	case out <- f.msg:
+		e.settler.add(f)
 		return true
 	case <-ctx.Done():
 	case <-e.ctx.Done():
 	}
-	done()
 	return false
-}
-
-// watch waits until the message is settled or cannot be any more. A message has
-// no other way to tell, and a goroutine for each costs a few hundred nanoseconds
-// of the ten microseconds that a message takes.
-func (e *epoch) watch(msg *message.Message, f *flight, done context.CancelFunc) {
-	ack := false
-	select {
-	case <-msg.Acked():
-		ack = true
-	case <-msg.Nacked():
-	case <-e.ctx.Done():
-		return // which ends the message's context as well, and tells it why
-	}
-	done()
-	e.settler.settle(f, ack)
 }
 
 // drain waits until all in flight are settled, or the epoch or the grace period
@@ -145,21 +119,21 @@ func (e *epoch) watch(msg *message.Message, f *flight, done context.CancelFunc) 
 // is replaced at once where consumers take turns, and its successor would work on
 // the next messages while ours are still in flight. The end of the channel hands
 // over, and then nothing is in flight.
-func (e *epoch) drain(grace time.Duration) {
+func (e *epoch) drain(settled <-chan struct{}, grace time.Duration) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	idle := make(chan struct{})
-	var waiter sync.WaitGroup
-	waiter.Go(func() {
-		e.watchers.Wait()
-		close(idle)
-	})
+	close(e.settler.last)
 	select {
-	case <-idle:
-	case <-e.ctx.Done():
+	case <-settled:
 	case <-timer.C:
-		e.log.Warn("messages were not settled in time, the broker delivers them again", "count", e.settler.inFlight())
 	}
-	e.end(errStopped) // lets the watchers go
-	waiter.Wait()
+	e.end(errStopped)
+	<-settled
+	switch n := e.settler.inFlight(); {
+	case n == 0:
+	case e.lost.Err() != nil:
+		e.log.Debug("deliveries in flight are void, their late acks are dropped and the broker delivers them again", "count", n)
+	default:
+		e.log.Warn("messages were not settled in time, the broker delivers them again", "count", n)
+	}
 }

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"context"
 	"log/slog"
 	"math"
 	"sync"
@@ -13,11 +14,17 @@ import (
 // costs little more than one of them. These are the bounds of that; measure with
 // BenchmarkDrain before you change them.
 const (
-	// ackDelay is how long an ack waits for others at most.
+	// ackDelay is how long an ack waits for others, while messages come and go.
 	ackDelay = time.Millisecond
-	// ackGroup is how many are sent without waiting for more. With fewer messages
-	// in flight it is less, because acks that wait keep new messages away.
-	ackGroup = 16
+	// lookDelay is the longest time until a message is looked at again that is
+	// handled for long: a quarter more than the time before.
+	lookDelay = 8 * time.Millisecond
+	// lookMany is how many are looked at in ackDelay at most; with more in flight
+	// it takes longer. To look at one costs some ten nanoseconds.
+	lookMany = 1024
+	// fewInFlight is the prefetch below which acks do not wait, because they would
+	// keep new messages away.
+	fewInFlight = 32
 	// ackPatience is how long acks wait in addition for an earlier message that
 	// keeps them from being sent as a group. Handlers seldom finish quite in
 	// order; one that takes longer than that must not hold up the rest.
@@ -26,39 +33,37 @@ const (
 	ackHold = 10 * time.Millisecond
 )
 
-// flight is a delivery in flight: handed out, not settled.
-type flight struct {
-	tag        uint64
-	prev, next *flight // by tag, in the settler's ring
-}
-
-// settler settles the deliveries of one channel. Nobody else does.
+// settler settles the deliveries of one channel. Nobody else does. It looks from
+// time to time which messages were acked or nacked. All that tells it is a channel
+// in each of them, and a goroutine for each that waits there costs a microsecond,
+// of the ten that a message takes.
 //
 // An ack for "multiple" settles everything up to its tag, so it must be sent only
 // when nothing up to there is in flight. It is, because
 //   - tags are added in their order, and one is added when it is handed out;
-//   - an ack is due only after its tag was added and has left the ring, so all
-//     lower ones had been added by then;
-//   - of the acks due, only those below the lowest tag in the ring are grouped,
-//     and the group's own tag is one of them. A tag below it has left the ring, so
-//     it was acked or nacked;
+//   - an ack is due only after its tag was added and has left those in flight, so
+//     all lower ones had been added by then;
+//   - of the acks due, only those below the lowest tag in flight are grouped, and
+//     the group's own tag is one of them. A tag below it has left those in flight,
+//     so it was acked or nacked;
 //   - nacks are sent before acks, one after the other on the same channel;
 //   - after an error nothing more is sent: the nack before a group may be missing.
 type settler struct {
 	channel amqp.Acknowledger
-	group   int // how many acks are sent without waiting for more
+	few     bool // in flight: acks do not wait
+	full    int  // so many handed out are looked at without waiting
 	log     *slog.Logger
-	some    chan struct{} // something is due
-	full    chan struct{} // there is no reason to wait for more
+	some    chan struct{} // something was handed out
+	many    chan struct{} // full were handed out
+	last    chan struct{} // to be closed when nothing more is handed out
 
-	mu     sync.Mutex
-	flying flight // the ring's anchor: next is the lowest tag, prev the highest
-	count  int    // in the ring
-	acks   []uint64
-	nacks  []uint64
+	mu    sync.Mutex
+	added []*flight // handed out since the last look, by tag
 
-	// The rest belongs to the goroutine that sends.
-	held      []uint64 // acks that wait for earlier messages
+	// The rest belongs to the goroutine that runs.
+	flying    []*flight     // in flight when looked at last, by tag
+	wait      time.Duration // until the next look
+	held      []uint64      // acks that wait for earlier messages
 	heldSince time.Time
 	low       uint64 // the lowest tag in flight, as seen last
 	lowSince  time.Time
@@ -66,42 +71,23 @@ type settler struct {
 }
 
 func newSettler(channel amqp.Acknowledger, prefetch int, log *slog.Logger) *settler {
-	s := &settler{
-		channel: channel, log: log,
-		group: max(1, min(prefetch/8, ackGroup)),
-		some:  make(chan struct{}, 1), full: make(chan struct{}, 1),
+	return &settler{
+		channel: channel, log: log, few: prefetch < fewInFlight, full: max(2, prefetch/4),
+		some: make(chan struct{}, 1), many: make(chan struct{}, 1), last: make(chan struct{}),
 	}
-	s.flying.prev, s.flying.next = &s.flying, &s.flying
-	return s
 }
 
 // add notes a delivery that was handed out. Calls are in the order of tags.
-func (s *settler) add(tag uint64) *flight {
+func (s *settler) add(f *flight) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := &flight{tag: tag, prev: s.flying.prev, next: &s.flying}
-	f.prev.next, f.next.prev = f, f
-	s.count++
-	return f
-}
-
-// settle makes a delivery's ack or nack due, once.
-func (s *settler) settle(f *flight, ack bool) {
-	s.mu.Lock()
-	f.prev.next, f.next.prev = f.next, f.prev
-	s.count--
-	if ack {
-		s.acks = append(s.acks, f.tag)
-	} else {
-		s.nacks = append(s.nacks, f.tag)
-	}
-	due := len(s.acks) + len(s.nacks)
+	s.added = append(s.added, f)
+	added := len(s.added)
 	s.mu.Unlock()
-	if due == 1 {
+	switch added {
+	case 1:
 		signal(s.some)
-	}
-	if due >= s.group || !ack {
-		signal(s.full)
+	case s.full:
+		signal(s.many)
 	}
 }
 
@@ -112,58 +98,66 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// inFlight returns how many deliveries are neither acked nor nacked.
-func (s *settler) inFlight() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count
-}
+// inFlight returns how many deliveries were neither acked nor nacked when run
+// returned.
+func (s *settler) inFlight() int { return len(s.flying) }
 
-// run sends what is due until stop is closed, and then all the rest.
-func (s *settler) run(stop <-chan struct{}) {
+// run sends what is due until ctx ends, or all were settled after the last was
+// handed out.
+func (s *settler) run(ctx context.Context) {
 	defer func() { s.flush(time.Now(), true) }()
-	timer := time.NewTimer(ackDelay)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
+	last := s.last
 	for {
-		if len(s.held) == 0 {
-			select {
-			case <-s.some:
-			case <-stop:
-				return
+		s.flush(time.Now(), false)
+		var some, acked, nacked <-chan struct{}
+		var look <-chan time.Time
+		switch {
+		case len(s.flying)+len(s.held) > 0:
+			timer.Reset(s.wait)
+			look = timer.C
+			if s.few {
+				acked, nacked = s.flying[0].msg.Acked(), s.flying[0].msg.Nacked()
 			}
+		case last == nil:
+			return
+		default:
+			some = s.some
 		}
-		timer.Reset(ackDelay)
 		select {
-		case <-timer.C:
-		case <-s.full:
-		case <-stop:
+		case <-some:
+		case <-s.many:
+		case <-acked:
+		case <-nacked:
+		case <-look:
+		case <-last:
+			last = nil
+		case <-ctx.Done():
 			return
 		}
-		s.flush(time.Now(), false)
 	}
 }
 
 // flush sends what is due at this time, and all of it if asked to.
 func (s *settler) flush(now time.Time, all bool) {
-	s.mu.Lock()
-	nacks, acks, low := s.nacks, s.acks, uint64(math.MaxUint64)
-	s.nacks, s.acks = nil, nil
-	if s.count > 0 {
-		low = s.flying.next.tag
+	if len(s.held) == 0 {
+		s.heldSince = now
 	}
-	s.mu.Unlock()
-	if s.broken {
-		return // the broker delivers it all again
+	s.sweep()
+	if len(s.held) == 0 {
+		return
 	}
-	for _, tag := range nacks {
-		if !s.broken {
-			s.sent(s.channel.Nack(tag, false, true))
-		}
+	low := uint64(math.MaxUint64)
+	if len(s.flying) > 0 {
+		low = s.flying[0].tag
 	}
-	s.hold(now, low, acks)
+	if s.low != low {
+		s.low, s.lowSince = low, now
+	}
 	s.sendGroup(low)
 	stuck := now.Sub(s.lowSince) >= ackPatience || now.Sub(s.heldSince) >= ackHold
-	if all || stuck || s.group == 1 {
+	if all || stuck || s.few {
 		for _, tag := range s.held {
 			s.ack(tag, false)
 		}
@@ -171,15 +165,47 @@ func (s *settler) flush(now time.Time, all bool) {
 	}
 }
 
-// hold adds acks to those that wait, and notes since when there are any and since
-// when they wait for that tag.
-func (s *settler) hold(now time.Time, low uint64, acks []uint64) {
-	if len(s.held) == 0 {
-		s.heldSince = now
+// sweep takes what was settled out of what is in flight. It sends the nacks, and
+// puts the acks to those held.
+func (s *settler) sweep() {
+	s.mu.Lock()
+	changed := len(s.added) > 0
+	s.flying = append(s.flying, s.added...)
+	clear(s.added)
+	s.added = s.added[:0]
+	s.mu.Unlock()
+	flying := s.flying[:0]
+	for _, f := range s.flying {
+		switch {
+		case closed(f.msg.Acked()):
+			s.held = append(s.held, f.tag)
+		case closed(f.msg.Nacked()):
+			if !s.broken {
+				s.sent(s.channel.Nack(f.tag, false, true))
+			}
+		default:
+			flying = append(flying, f)
+			continue
+		}
+		f.land()
+		changed = true
 	}
-	s.held = append(s.held, acks...)
-	if s.low != low {
-		s.low, s.lowSince = low, now
+	clear(s.flying[len(flying):])
+	s.flying = flying
+	if changed || len(s.held) > 0 {
+		s.wait = ackDelay
+	} else {
+		s.wait = min(s.wait+s.wait/4, lookDelay)
+	}
+	s.wait = max(s.wait, ackDelay*time.Duration(len(flying))/lookMany)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -133,7 +133,7 @@ func (b *fakeBroker) repair(reason error) {
 // take returns what happened since the last call, once everything is quiet and
 // no ack waits for others.
 func (b *fakeBroker) take() []string {
-	time.Sleep(ackHold + 2*ackDelay)
+	time.Sleep(lookDelay + ackHold + 2*ackDelay)
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -254,7 +254,6 @@ func TestNothingIsHandedOutAfterAGap(t *testing.T) {
 			require.Equal(t, strconv.Itoa(want), string(msg.Payload))
 		}
 		task.Wait()
-		e.watchers.Wait()
 	}
 }
 
