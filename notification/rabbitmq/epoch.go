@@ -53,7 +53,7 @@ func newEpoch(ctx context.Context, s source, prefetch int, log *slog.Logger) *ep
 // run hands deliveries to out until ctx ends or the source is lost. In the
 // first case it waits for what is in flight, for the grace period at most. It
 // returns why it ended, when its goroutines are gone.
-func (e *epoch) run(ctx context.Context, out chan<- *message.Message, grace time.Duration) error {
+func (e *epoch) run(ctx context.Context, out chan *message.Message, grace time.Duration) error {
 	var tasks sync.WaitGroup
 	settled := make(chan struct{})
 	tasks.Go(func() {
@@ -64,6 +64,7 @@ func (e *epoch) run(ctx context.Context, out chan<- *message.Message, grace time
 	defer unhook()
 
 	e.handOut(ctx, out)
+	takeBack(out)
 	e.drain(settled, grace)
 	tasks.Wait()
 	if e.lost.Err() == nil {
@@ -99,9 +100,9 @@ func (e *epoch) handOut(ctx context.Context, out chan<- *message.Message) {
 	}
 }
 
-// handOver waits until somebody takes the delivery, and reports whether somebody
-// did. What nobody took is requeued when the channel closes. Nothing after it may
-// be handed out, because a group of acks would settle it too.
+// handOver waits for room for the delivery, and reports whether there was any.
+// What nobody took is requeued when the channel closes. Nothing after it may be
+// handed out, because a group of acks would settle it too.
 func (e *epoch) handOver(ctx context.Context, out chan<- *message.Message, d amqp.Delivery) bool {
 	f := newFlight(e.ctx, d)
 	select {
@@ -112,6 +113,19 @@ func (e *epoch) handOver(ctx context.Context, out chan<- *message.Message, d amq
 	case <-e.ctx.Done():
 	}
 	return false
+}
+
+// takeBack takes what nobody has taken yet. It is requeued, in its order, when the
+// channel closes.
+func takeBack(out <-chan *message.Message) {
+	for {
+		select {
+		case msg := <-out:
+			msg.Context().(*flight).back.Store(true) //nolint:forcetypeassert // nobody else had it
+		default:
+			return
+		}
+	}
 }
 
 // drain waits until all in flight are settled, or the epoch or the grace period

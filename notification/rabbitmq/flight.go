@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -18,6 +19,7 @@ type flight struct {
 	tag     uint64
 	msg     *message.Message
 	headers amqp.Table
+	back    atomic.Bool // nobody took it, and nobody will
 
 	mu     sync.Mutex
 	landed bool

@@ -43,9 +43,9 @@ const (
 //   - tags are added in their order, and one is added when it is handed out;
 //   - an ack is due only after its tag was added and has left those in flight, so
 //     all lower ones had been added by then;
-//   - of the acks due, only those below the lowest tag in flight are grouped, and
-//     the group's own tag is one of them. A tag below it has left those in flight,
-//     so it was acked or nacked;
+//   - of the acks due, only those below the lowest tag in flight or taken back are
+//     grouped, and the group's own tag is one of them. A tag below it has left
+//     those in flight, so it was acked or nacked;
 //   - nacks are sent before acks, one after the other on the same channel;
 //   - after an error nothing more is sent: the nack before a group may be missing.
 type settler struct {
@@ -65,6 +65,7 @@ type settler struct {
 	wait      time.Duration // until the next look
 	held      []uint64      // acks that wait for earlier messages
 	heldSince time.Time
+	back      uint64 // the lowest tag that was taken back
 	low       uint64 // the lowest tag in flight, as seen last
 	lowSince  time.Time
 	broken    bool // the channel has failed
@@ -73,6 +74,7 @@ type settler struct {
 func newSettler(channel amqp.Acknowledger, prefetch int, log *slog.Logger) *settler {
 	return &settler{
 		channel: channel, log: log, few: prefetch < fewInFlight, full: max(2, prefetch/4),
+		back: math.MaxUint64,
 		some: make(chan struct{}, 1), many: make(chan struct{}, 1), last: make(chan struct{}),
 	}
 }
@@ -148,9 +150,9 @@ func (s *settler) flush(now time.Time, all bool) {
 	if len(s.held) == 0 {
 		return
 	}
-	low := uint64(math.MaxUint64)
+	low := s.back
 	if len(s.flying) > 0 {
-		low = s.flying[0].tag
+		low = min(low, s.flying[0].tag)
 	}
 	if s.low != low {
 		s.low, s.lowSince = low, now
@@ -183,6 +185,8 @@ func (s *settler) sweep() {
 			if !s.broken {
 				s.sent(s.channel.Nack(f.tag, false, true))
 			}
+		case f.back.Load():
+			s.back = min(s.back, f.tag)
 		default:
 			flying = append(flying, f)
 			continue

@@ -21,6 +21,10 @@ var ErrClosed = errors.New("rabbitmq: closed")
 // treated as the first.
 const steady = 30 * time.Second
 
+// maxReady is how many messages wait in the output channel at most. Without any,
+// each costs a change of goroutines, on either side.
+const maxReady = 64
+
 // SubscriberConfig are the settings of a [Subscriber]. The zero value works.
 type SubscriberConfig struct {
 	// Prefetch is how many messages of a subscription are in flight at most,
@@ -117,7 +121,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	sub := &subscription{
 		log:    s.config.Logger.With("queue", topic),
-		out:    make(chan *message.Message),
+		out:    make(chan *message.Message, min(s.config.Prefetch, maxReady)),
 		grace:  s.config.StopTimeout,
 		status: newTracker(topic, Connecting),
 	}
