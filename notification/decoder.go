@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/konnektor-go/konnektor/calendar"
 )
 
 // MaxSize is the size of the largest message that is decoded by default, in
@@ -53,7 +55,7 @@ func (c DecoderConfig) withDefaults() DecoderConfig {
 		c.MaxBatch = 10_000
 	}
 	if c.Location == nil {
-		c.Location = oslo()
+		c.Location = calendar.Oslo()
 	}
 	c.DataFields = slices.Clone(c.DataFields)
 	return c

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/konnektor-go/konnektor/calendar"
 )
 
 var jsonTexts = []string{
@@ -177,22 +179,8 @@ func TestInstantsAndDates(t *testing.T) {
 		"2026-12-01": "2026-11-30T23:00:00Z", "20260701": "2026-06-30T22:00:00Z", "2026-12-01T08:00:00": "2026-12-01T07:00:00Z",
 		"2026-12-01T08:00:00Z": "2026-12-01T08:00:00Z", "00000000": none, "0000-00-00": none, "99991231": none, "": none,
 	} {
-		at, err := date("at", text, oslo())
+		at, err := date("at", text, calendar.Oslo())
 		require.NoError(t, err)
 		require.Equal(t, want, at.UTC().Format(time.RFC3339), text)
-	}
-}
-
-func TestOsloWithoutADatabase(t *testing.T) {
-	zone := embeddedOslo()
-	require.Equal(t, "Europe/Oslo", zone.String())
-	for _, tc := range []struct{ utc, offset string }{
-		{"2026-03-29T00:59:59Z", "+01:00"}, {"2026-03-29T01:00:00Z", "+02:00"},
-		{"2026-10-25T00:59:59Z", "+02:00"}, {"2026-10-25T01:00:00Z", "+01:00"},
-		{"2099-07-01T00:00:00Z", "+02:00"}, {"1995-09-24T01:00:00Z", "+01:00"},
-	} {
-		at, err := time.Parse(time.RFC3339, tc.utc)
-		require.NoError(t, err)
-		require.Equal(t, tc.offset, at.In(zone).Format("-07:00"), tc.utc)
 	}
 }

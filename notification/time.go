@@ -1,38 +1,12 @@
 package notification
 
 import (
-	_ "embed"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
-
-// osloRules are the rules of Europe/Oslo from the public domain time zone
-// database (2025), for machines that have none. The package time/tzdata would
-// serve too, but every program that imports this package would carry its 450 kB.
-//
-//go:embed oslo.tzif
-var osloRules []byte
-
-// oslo returns Europe/Oslo, by preference as the machine knows it: its
-// database is the newer one.
-var oslo = sync.OnceValue(func() *time.Location {
-	if zone, err := time.LoadLocation("Europe/Oslo"); err == nil {
-		return zone
-	}
-	return embeddedOslo()
-})
-
-func embeddedOslo() *time.Location {
-	zone, err := time.LoadLocationFromTZData("Europe/Oslo", osloRules)
-	if err != nil {
-		return time.FixedZone("CET", 3600) // cannot be: a test loads the rules
-	}
-	return zone
-}
 
 // instant reads a point in time: RFC 3339, also without a zone, or the seconds
 // or milliseconds since 1970, which differ by their size. Empty is no time.
