@@ -7,24 +7,43 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// breakAfter is how many runs in a row must find a system unavailable before a
-// flow stops: one stray failure is the entity's to repeat.
-const breakAfter = 3
+const (
+	// breakAfter is how many runs in a row must find a system unavailable before
+	// its breaker opens: one stray failure is the entity's to repeat.
+	breakAfter = 3
+	// breakWindow is of how many runs the share is looked at. Half of them
+	// unavailable opens the breaker too: a system of which one of two servers is
+	// down never fails three times in a row for long.
+	breakWindow = 20
+)
 
-// breaker stops a flow while its source or target is unavailable. Closed, it
+// breaker stops a flow while its source or its target is unavailable. Closed, it
 // lets everything through. Open, it lets one run through now and then, the
 // probe; a probe that gets an answer closes it.
 type breaker struct {
 	mu      sync.Mutex
 	inARow  int
-	open    bool
+	recent  []bool // of the last runs, whether they found the system unavailable
+	state   BreakerStatus
 	probing bool
-	until   time.Time
 	delays  *backoff.ExponentialBackOff
 }
 
+// BreakerStatus tells whether a flow waits for its source or its target.
+type BreakerStatus struct {
+	// Open says that the system is unavailable and the flow waits.
+	Open bool `json:"open"`
+	// Since is when the breaker was opened or closed last, zero if it never was.
+	Since time.Time `json:"since,omitzero"`
+	// Reason is what the last run that found the system unavailable got, without
+	// personal data. It is empty if the breaker is closed.
+	Reason string `json:"reason,omitempty"`
+	// Next is when the next run may try, if the breaker is open.
+	Next time.Time `json:"next,omitzero"`
+}
+
 func newBreaker() *breaker {
-	return &breaker{delays: newBackOff(time.Second, 30*time.Second)}
+	return &breaker{delays: newBackOff(time.Second, 10*time.Second)}
 }
 
 // newBackOff returns delays that double without end, with 20 % of jitter.
@@ -47,12 +66,12 @@ func (b *breaker) permit(n int) (allowed int, again time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case !b.open:
+	case !b.state.Open:
 		return n, time.Time{}
 	case b.probing:
 		return 0, time.Time{}
-	case time.Now().Before(b.until):
-		return 0, b.until
+	case time.Now().Before(b.state.Next):
+		return 0, b.state.Next
 	default:
 		return min(n, 1), time.Time{}
 	}
@@ -62,49 +81,79 @@ func (b *breaker) permit(n int) (allowed int, again time.Time) {
 func (b *breaker) started() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.probing = b.open
+	b.probing = b.state.Open
 	return b.probing
 }
 
-// answered tells that a run got an answer from source and target. It returns
-// true if that closed the breaker.
+// answered tells that a run got an answer from the system. It returns true if
+// that closed the breaker.
 func (b *breaker) answered() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wasOpen := b.open
-	b.inARow, b.open, b.probing = 0, false, false
+	b.inARow = 0
+	if !b.state.Open {
+		b.note(false)
+		return false
+	}
+	b.state = BreakerStatus{Since: time.Now()}
+	b.probing = false
+	b.recent = b.recent[:0]
 	b.delays.Reset()
-	return wasOpen
+	return true
 }
 
-// unavailable tells that a run found a system unavailable, which asked to be
-// left alone for the given time, 0 if it did not say. It returns whether the
-// breaker is open now and whether this opened it.
-func (b *breaker) unavailable(probe bool, retryAfter time.Duration) (open, opened bool) {
+// unavailable tells that a run found the system unavailable, why, and for how
+// long the system asked to be left alone, 0 if it did not say. It returns
+// whether the breaker is open now and whether this opened it.
+func (b *breaker) unavailable(probe bool, reason string, retryAfter time.Duration) (open, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inARow++
-	if !b.open && (b.inARow >= breakAfter || retryAfter > 0) {
-		b.open, opened = true, true
+	down := b.note(true)
+	if !b.state.Open && (b.inARow >= breakAfter || down >= breakWindow/2 || retryAfter > 0) {
+		b.state, opened = BreakerStatus{Open: true, Since: time.Now()}, true
 	}
-	if !b.open {
+	if !b.state.Open {
 		return false, false
 	}
+	b.state.Reason = reason
 	if probe || opened {
 		b.probing = false
-		b.until = time.Now().Add(max(b.delays.NextBackOff(), retryAfter))
-	} else if t := time.Now().Add(retryAfter); t.After(b.until) {
-		b.until = t
+		b.state.Next = time.Now().Add(max(b.delays.NextBackOff(), retryAfter))
+	} else if t := time.Now().Add(retryAfter); t.After(b.state.Next) {
+		b.state.Next = t
 	}
 	return true, opened
 }
 
+// note adds a run to the recent ones and returns how many of them found the
+// system unavailable.
+func (b *breaker) note(unavailable bool) int {
+	if len(b.recent) == breakWindow {
+		b.recent = append(b.recent[:0], b.recent[1:]...)
+	}
+	b.recent = append(b.recent, unavailable)
+	down := 0
+	for _, u := range b.recent {
+		if u {
+			down++
+		}
+	}
+	return down
+}
+
 // abandoned tells that a probe ended without telling anything about the
-// systems.
+// system.
 func (b *breaker) abandoned(probe bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if probe {
 		b.probing = false
 	}
+}
+
+func (b *breaker) status() BreakerStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state
 }

@@ -58,11 +58,11 @@ func (s *flaky) Mark(ctx context.Context, marks []work.Mark) ([]int64, error) {
 	return s.Store.Mark(ctx, marks)
 }
 
-func (s *flaky) Lease(ctx context.Context, flow, owner string, n int, ttl time.Duration) ([]work.Lease, error) {
+func (s *flaky) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
 	if s.broken.Load() {
 		return nil, errStore
 	}
-	return s.Store.Lease(ctx, flow, owner, n, ttl)
+	return s.Store.Lease(ctx, req)
 }
 
 func (s *flaky) Finish(ctx context.Context, outcomes []work.Outcome) ([]error, error) {

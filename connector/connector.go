@@ -11,6 +11,10 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -42,6 +46,16 @@ type Config struct {
 	// KeepRejected is how long messages that cannot be used are kept. They may
 	// hold personal data, so not for ever. Default 30 days.
 	KeepRejected time.Duration
+	// KeepGone is how long the work store remembers entities that are gone from
+	// the source and the target. Default 90 days.
+	KeepGone time.Duration
+	// KeepParked is how long entities stay parked before they are forgotten.
+	// Default 365 days.
+	KeepParked time.Duration
+	// MeterProvider gets the metrics, TracerProvider the traces, by OpenTelemetry.
+	// Nil: none.
+	MeterProvider  metric.MeterProvider
+	TracerProvider trace.TracerProvider
 }
 
 func (c Config) withDefaults() Config {
@@ -55,6 +69,14 @@ func (c Config) withDefaults() Config {
 	c.Lease = orDefault(c.Lease, time.Minute)
 	c.MaxRejected = orDefault(c.MaxRejected, 64<<10)
 	c.KeepRejected = orDefault(c.KeepRejected, 30*24*time.Hour)
+	c.KeepGone = orDefault(c.KeepGone, 90*24*time.Hour)
+	c.KeepParked = orDefault(c.KeepParked, 365*24*time.Hour)
+	if c.MeterProvider == nil {
+		c.MeterProvider = metricnoop.NewMeterProvider()
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = tracenoop.NewTracerProvider()
+	}
 	return c
 }
 
@@ -68,6 +90,10 @@ func (c Config) validate() error {
 		return errors.New("MaxRejected: must not be negative")
 	case c.KeepRejected < 0:
 		return errors.New("KeepRejected: must not be negative")
+	case c.KeepGone < 0:
+		return errors.New("KeepGone: must not be negative")
+	case c.KeepParked < 0:
+		return errors.New("KeepParked: must not be negative")
 	}
 	return nil
 }
@@ -112,6 +138,16 @@ func New(name string, cfg Config, flows ...Definition) (*Connector, error) {
 	return c, nil
 }
 
+// flow returns the flow of a name, nil if there is none.
+func (c *Connector) flow(name string) *flow {
+	for _, f := range c.flows {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
 // Run takes notifications from the inputs and reconciles what is due, until ctx
 // ends; then it takes nothing new, lets running work end within
 // Config.StopTimeout, and returns nil with everything stored. It returns an
@@ -136,7 +172,11 @@ func (c *Connector) Run(ctx context.Context, inputs ...Input) error {
 	if err != nil {
 		return fmt.Errorf("connector %q: work store: %w", c.name, err)
 	}
-	s := c.newSession(entity.NewHasher(secret))
+	s, err := c.newSession(entity.NewHasher(secret))
+	if err != nil {
+		return fmt.Errorf("connector %q: %w", c.name, err)
+	}
+	defer s.meter.close()
 	c.mu.Lock()
 	c.session = s
 	c.mu.Unlock()
@@ -159,45 +199,59 @@ func (c *Connector) stop() {
 	c.running, c.session = false, nil
 }
 
+// signal tells the session that runs, if one does, that there may be something
+// to do.
+func (c *Connector) signal() {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s != nil {
+		s.signal()
+	}
+}
+
 // maxBatch is how many marks' messages or outcomes share a commit at most.
 const maxBatch = 500
 
 // session is one call of Run.
 type session struct {
 	*Connector
+
 	log      *slog.Logger
+	hasher   entity.Hasher
+	meter    *meter
 	loops    []*loop
 	marks    *batch.Group[[]work.Mark, []int64]
 	outcomes *batch.Group[work.Outcome, error]
-	waiters  *waiters
+	waiters  *waiters // nil: the store is durable
 }
 
-func (c *Connector) newSession(hasher entity.Hasher) *session {
-	s := &session{Connector: c, log: c.cfg.Logger.With("connector", c.name)}
+func (c *Connector) newSession(hasher entity.Hasher) (*session, error) {
+	s := &session{Connector: c, hasher: hasher, log: c.cfg.Logger.With("connector", c.name)}
 	s.marks = batch.New(maxBatch, s.commitMarks)
 	s.outcomes = batch.New(maxBatch, s.commitOutcomes)
-	settled := func(work.Lease, time.Time, work.Result) {}
 	if !c.cfg.Store.Durable() {
 		s.waiters = &waiters{store: c.cfg.Store, rows: make(map[rowID][]*waiter)}
-		settled = s.waiters.settled
+	}
+	var err error
+	if s.meter, err = s.newMeter(); err != nil {
+		return nil, err
 	}
 	owner := c.name + "/" + uuid.NewString()
 	for _, f := range c.flows {
-		s.loops = append(s.loops, &loop{
-			flow:     f,
-			store:    c.cfg.Store,
-			outcomes: s.outcomes,
-			settled:  settled,
-			owner:    owner,
-			ttl:      c.cfg.Lease,
-			hasher:   hasher,
-			log:      s.log.With("flow", f.name),
-			breaker:  newBreaker(),
-			wake:     make(chan struct{}, 1),
-			runs:     make(map[string]*run),
-		})
+		s.loops = append(s.loops, s.newLoop(f, owner))
 	}
-	return s
+	return s, nil
+}
+
+// settled tells those who wait for it that the outcome of a run is stored.
+func (s *session) settled(r *run, outcome work.Outcome) {
+	if s.waiters != nil {
+		s.waiters.settled(r.lease, r.begun, outcome.Result)
+	}
+	if len(outcome.Marks) > 0 {
+		s.signal()
+	}
 }
 
 // errStopped is the cause by which running work ends when its time is over.
@@ -232,7 +286,7 @@ func (s *session) run(ctx context.Context, inputs []Input) error {
 		group.Go(func() error { return s.take(takeCtx, waitCtx, inputs) })
 	}
 	group.Go(func() error {
-		s.pruneRejected(takeCtx)
+		s.prune(takeCtx)
 		return nil
 	})
 	s.log.Info("running", "flows", len(s.loops), "inputs", len(inputs))

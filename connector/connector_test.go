@@ -345,3 +345,26 @@ func TestMisuseIsAnErrorOfNew(t *testing.T) {
 type badSource struct{ source.Source[person] }
 
 func (badSource) Validate() error { return errors.New("Path: holds no {id}") }
+
+// TestADateThatComesDuringTheMappingIsNotMissed has a mapping that says "not yet"
+// right before midnight and is done right after.
+func TestADateThatComesDuringTheMappingIsNotMissed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		midnight := time.Now().Add(time.Hour)
+		w.flow.Map = func(_ context.Context, _ entity.Key, p person) (connector.Desired[entry], error) {
+			want := connector.Present(entry{p.Name})
+			if time.Now().Before(midnight) {
+				want = connector.Absent[entry]()
+			}
+			time.Sleep(time.Second)
+			return want.RecheckAt(midnight), nil
+		}
+		w.register.set("1", person{Name: "Kari"})
+		stop := w.start()
+		time.Sleep(time.Hour - time.Millisecond)
+		w.notify("1")
+		time.Sleep(3 * time.Second)
+		require.Equal(t, map[string]string{"1": "Kari"}, w.inTarget())
+		require.NoError(t, stop())
+	})
+}

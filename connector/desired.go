@@ -1,6 +1,11 @@
 package connector
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/konnektor-go/konnektor/entity"
+)
 
 // Desired is a mapping's answer: what the target must hold. Make it with
 // Present or Absent; the zero Desired is refused, so that a forgotten answer
@@ -8,7 +13,14 @@ import "time"
 type Desired[T any] struct {
 	value   T
 	verdict verdict
-	recheck time.Time
+	recheck []time.Time
+	marks   []target
+}
+
+// target is an entity of another flow that a mapping marks.
+type target struct {
+	flow string
+	key  entity.Key
 }
 
 type verdict int
@@ -27,15 +39,26 @@ func Absent[T any]() Desired[T] { return Desired[T]{verdict: absent} }
 
 // RecheckAt says when the answer would differ though nothing changes in the
 // source: a start date, an end date. The entity is reconciled again then. Of
-// several times, the earliest counts; times that have passed, the zero time and
-// 9999-12-31 count as none. Every run computes it afresh, so a corrected date
-// corrects itself.
-func (d Desired[T]) RecheckAt(t time.Time) Desired[T] {
-	if !t.After(time.Now()) || t.Year() >= 9999 {
-		return d
-	}
-	if d.recheck.IsZero() || t.Before(d.recheck) {
-		d.recheck = t
+// several times, the earliest that is to come when the run begins counts; the
+// zero time and 9999-12-31 count as none. Every run computes it afresh, so a
+// corrected date corrects itself.
+func (d Desired[T]) RecheckAt(times ...time.Time) Desired[T] {
+	d.recheck = slices.Concat(d.recheck, times) // never shared with another copy
+	return d
+}
+
+// Mark says that entities of another flow of the connector may differ now, too:
+// those who hold a position that has changed. They are reconciled as if a
+// notification had come for each. The marks are stored together with the outcome
+// of this run, also if its write fails for this entity alone; while the target
+// is unavailable they wait with it.
+//
+// Marks must end somewhere: flows that mark each other in a circle fail with an
+// error after some rounds.
+func (d Desired[T]) Mark(flow string, keys ...entity.Key) Desired[T] {
+	d.marks = slices.Clip(d.marks) // what is appended is never shared with another copy
+	for _, k := range keys {
+		d.marks = append(d.marks, target{flow, k})
 	}
 	return d
 }
@@ -44,5 +67,14 @@ func (d Desired[T]) RecheckAt(t time.Time) Desired[T] {
 // entity.
 func (d Desired[T]) Value() (T, bool) { return d.value, d.verdict == present }
 
-// Recheck returns the time given to RecheckAt, zero if there is none.
-func (d Desired[T]) Recheck() time.Time { return d.recheck }
+// Recheck returns the earliest of the times given to RecheckAt that comes after
+// now, zero if there is none.
+func (d Desired[T]) Recheck(now time.Time) time.Time {
+	var next time.Time
+	for _, t := range d.recheck {
+		if t.After(now) && t.Year() < 9999 && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return next
+}

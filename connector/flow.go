@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
@@ -35,6 +36,9 @@ type Flow[S, T any] struct {
 
 	// Workers is how many entities are reconciled at the same time. Default 8.
 	Workers int
+	// Rate is how many entities are reconciled per second at most, by each
+	// instance. A second's worth may come at once. Default: no limit.
+	Rate float64
 	// Timeout bounds each of fetching, mapping and writing. Default 1 minute.
 	Timeout time.Duration
 	// Retry says how the failures of a single entity are repeated.
@@ -98,9 +102,10 @@ type flow struct {
 	match     notification.Filter
 	keys      func(context.Context, notification.Notification) ([]entity.Key, error)
 	workers   int
+	rate      float64
 	timeout   time.Duration
 	retry     Retry
-	reconcile func(ctx context.Context, req source.Request) (report, error)
+	reconcile func(context.Context, source.Request, hooks) (report, error)
 }
 
 func (f Flow[S, T]) define() (*flow, error) {
@@ -115,6 +120,7 @@ func (f Flow[S, T]) define() (*flow, error) {
 		match:     f.Match,
 		keys:      f.Keys,
 		workers:   orDefault(f.Workers, 8),
+		rate:      f.Rate,
 		timeout:   orDefault(f.Timeout, time.Minute),
 		retry:     f.Retry.withDefaults(),
 		reconcile: f.reconcile,
@@ -142,6 +148,8 @@ func (f Flow[S, T]) validate() error {
 		return errors.New("Sink: must not be nil")
 	case f.Workers < 0:
 		return errors.New("Workers: must not be negative")
+	case f.Rate < 0 || math.IsNaN(f.Rate) || math.IsInf(f.Rate, 0):
+		return errors.New("Rate: must be a number of entities per second, 0 for no limit")
 	case f.Timeout < 0:
 		return errors.New("Timeout: must not be negative")
 	}

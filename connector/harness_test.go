@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -103,7 +104,7 @@ func (r *register) read(req source.Request) (person, error) {
 	switch p, ok := r.people[req.Key.ID]; {
 	case r.down != nil:
 		return person{}, r.down
-	case !req.Fresh:
+	case !req.Fresh && !strings.HasPrefix(req.Key.ID, "bulk-"):
 		return person{}, errors.New("a live fetch must be fresh")
 	case !ok:
 		return person{}, failure.As(failure.Gone, errors.New("not in the register"))
@@ -132,6 +133,8 @@ type world struct {
 	flow     connector.Flow[person, entry]
 	cfg      connector.Config
 	log      *logBuffer
+
+	connector *connector.Connector // that was started last
 }
 
 func newWorld(t *testing.T) *world {
@@ -151,11 +154,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start runs the connector and returns what stops it and gives Run's error.
-func (w *world) start() (stop func() error) {
+// start runs the connector, with further flows if there are any, and returns
+// what stops it and gives Run's error.
+func (w *world) start(flows ...connector.Definition) (stop func() error) {
 	w.t.Helper()
-	c, err := connector.New("test", w.cfg, w.flow)
+	c, err := connector.New("test", w.cfg, append([]connector.Definition{w.flow}, flows...)...)
 	require.NoError(w.t, err)
+	w.connector = c
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx, connector.Input{Subscriber: w.broker, Topic: queue}) }()
@@ -169,9 +174,15 @@ func (w *world) start() (stop func() error) {
 func (w *world) notify(ids ...string) {
 	w.t.Helper()
 	for _, id := range ids {
-		msg := message.NewMessage(watermill.NewUUID(), []byte("persons/"+id))
-		require.NoError(w.t, w.broker.Publish("no.uio.iga.persons.update", msg))
+		w.publish("persons/" + id)
 	}
+}
+
+// publish sends a bare reference.
+func (w *world) publish(reference string) {
+	w.t.Helper()
+	msg := message.NewMessage(watermill.NewUUID(), []byte(reference))
+	require.NoError(w.t, w.broker.Publish("no.uio.iga.persons.update", msg))
 }
 
 func (w *world) row(id string) work.Row {
@@ -208,6 +219,9 @@ func (b *logBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// count returns how many lines have the text.
+func (b *logBuffer) count(text string) int { return strings.Count(b.String(), text) }
 
 // bubble runs a test in virtual time.
 func bubble(t *testing.T, test func(t *testing.T, w *world)) {

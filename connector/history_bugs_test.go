@@ -46,8 +46,8 @@ func (s *dropsDuringRun) Mark(ctx context.Context, marks []work.Mark) ([]int64, 
 	return make([]int64, len(marks)), nil
 }
 
-func (s *dropsDuringRun) Lease(ctx context.Context, flow, owner string, n int, ttl time.Duration) ([]work.Lease, error) {
-	leases, err := s.Store.Lease(ctx, flow, owner, n, ttl)
+func (s *dropsDuringRun) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
+	leases, err := s.Store.Lease(ctx, req)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range leases {
@@ -65,11 +65,22 @@ func (s *dropsDuringRun) Finish(ctx context.Context, outcomes []work.Outcome) ([
 	return s.Store.Finish(ctx, outcomes)
 }
 
+// noFanOut stores outcomes without what they mark.
+type noFanOut struct{ work.Store }
+
+func (s noFanOut) Finish(ctx context.Context, outcomes []work.Outcome) ([]error, error) {
+	for i := range outcomes {
+		outcomes[i].Marks = nil
+	}
+	return s.Store.Finish(ctx, outcomes)
+}
+
 // noLeases gives leases that end at once.
 type noLeases struct{ work.Store }
 
-func (s *noLeases) Lease(ctx context.Context, flow, owner string, n int, _ time.Duration) ([]work.Lease, error) {
-	leases, err := s.Store.Lease(ctx, flow, owner, n, time.Millisecond)
+func (s *noLeases) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
+	req.TTL = time.Millisecond
+	leases, err := s.Store.Lease(ctx, req)
 	for i := range leases {
 		leases[i].Until = time.Now().Add(time.Hour)
 	}

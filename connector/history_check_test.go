@@ -138,8 +138,8 @@ func (s *mortalStore) Mark(ctx context.Context, marks []work.Mark) ([]int64, err
 	})
 }
 
-func (s *mortalStore) Lease(ctx context.Context, flow, owner string, n int, ttl time.Duration) ([]work.Lease, error) {
-	return storeCall(s, func() ([]work.Lease, error) { return s.Store.Lease(ctx, flow, owner, n, ttl) })
+func (s *mortalStore) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
+	return storeCall(s, func() ([]work.Lease, error) { return s.Store.Lease(ctx, req) })
 }
 
 func (s *mortalStore) Renew(ctx context.Context, leases []work.Lease, ttl time.Duration) ([]error, error) {
@@ -151,6 +151,11 @@ func (s *mortalStore) Finish(ctx context.Context, outcomes []work.Outcome) ([]er
 		errs, err := s.Store.Finish(ctx, outcomes)
 		s.i.mu.Lock()
 		defer s.i.mu.Unlock()
+		for _, o := range outcomes {
+			for _, m := range o.Marks {
+				s.i.marks[m.Key.ID]++
+			}
+		}
 		for k, o := range outcomes {
 			if err == nil && errs[k] == nil && (o.Result == work.Failed || o.Result == work.GaveUp) {
 				s.i.attempts[o.Lease.Key.ID]++
@@ -175,6 +180,9 @@ var bugs = []struct {
 	}, "convergent"},
 	{"a mark during a run is dropped", func(h *history, i *instance) {
 		i.store = &dropsDuringRun{Store: i.store, h: h, running: make(map[entity.Key]bool)}
+	}, "convergent"},
+	{"fan-out is forgotten", func(_ *history, i *instance) {
+		i.store = noFanOut{i.store}
 	}, "convergent"},
 	{"leases are given twice", func(_ *history, i *instance) {
 		i.store = &noLeases{i.store}

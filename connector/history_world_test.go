@@ -105,7 +105,7 @@ func (h *history) start(ctx context.Context) error {
 		return err
 	}
 	i.flow = connector.Flow[person, entry]{
-		Name: "people", Source: i, Map: toEntry, Sink: entries, Workers: 3,
+		Name: "people", Match: ofType("persons"), Source: i, Map: toEntry, Sink: entries, Workers: 3,
 		Retry: connector.Retry{Min: time.Second, Max: time.Minute},
 	}
 	if h.plant != nil {
@@ -114,7 +114,7 @@ func (h *history) start(ctx context.Context) error {
 	c, err := connector.New("test", connector.Config{
 		Store: i.store, StopTimeout: 2 * time.Second, Lease: 10 * time.Second,
 		Logger: slog.New(slog.DiscardHandler),
-	}, i.flow)
+	}, i.flow, i.teams())
 	if err != nil {
 		return err
 	}
@@ -123,6 +123,27 @@ func (h *history) start(ctx context.Context) error {
 	go func() { i.done <- c.Run(ctx, connector.Input{Subscriber: h.broker, Topic: queue}) }()
 	h.instances = append(h.instances, i)
 	return nil
+}
+
+// teams is a flow of teams, of which each has two members. Its runs change
+// nothing: they say that the members may have changed.
+func (i *instance) teams() connector.Flow[[]entity.Key, entry] {
+	return connector.Flow[[]entity.Key, entry]{
+		Name: "teams", Match: ofType("teams"),
+		Source: source.Func[[]entity.Key](func(ctx context.Context, req source.Request) ([]entity.Key, error) {
+			if err := i.enter(ctx, req.Key.ID); err != nil {
+				return nil, err
+			}
+			var n int
+			_, err := fmt.Sscanf(req.Key.ID, "team%d", &n)
+			return []entity.Key{key(name(n)), key(name((n + 1) % entities))}, errors.Join(err, i.leave(req.Key.ID))
+		}),
+		Map: func(_ context.Context, _ entity.Key, members []entity.Key) (connector.Desired[entry], error) {
+			return connector.Absent[entry]().Mark("people", members...), nil
+		},
+		Sink:  sink.Discard[entry]{},
+		Retry: connector.Retry{Min: time.Second, Max: time.Minute},
+	}
 }
 
 // step is a moment at which the process can crash or stand still.
@@ -232,6 +253,11 @@ func (h *history) play(ctx context.Context, a act) error {
 	case "future":
 		h.set(a.Entity, func(p *person) bool { p.Start = time.Now().Add(a.D * 1000); return true })
 		return h.notify(a.Entity, 1, 0)
+	case "team":
+		h.set(a.Entity, func(*person) bool { return true })
+		h.set((a.Entity+1)%entities, func(*person) bool { return true })
+		msg := message.NewMessage(watermill.NewUUID(), []byte(fmt.Sprint("teams/team", a.Entity)))
+		return h.broker.Publish("k", msg)
 	case "notify":
 		return h.notify(a.Entity, a.N, a.D)
 	case "sleep":

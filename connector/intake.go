@@ -69,11 +69,16 @@ func (in *intake) handle(topic string, decoder notification.Decoder, msg *messag
 		return in.reject(topic, msg, err)
 	}
 	if len(marks) == 0 {
+		in.meter.notified(topic, "irrelevant")
 		return nil
 	}
 	seqs, err := in.marks.Do(marks)
-	if err != nil || in.waiters == nil {
+	if err != nil {
 		return err
+	}
+	in.meter.notified(topic, "marked")
+	if in.waiters == nil {
+		return nil
 	}
 	for i, m := range marks {
 		if err := in.waiters.wait(in.waiting, m, seqs[i]); err != nil {
@@ -144,8 +149,16 @@ func markOf(f *flow, n notification.Notification, key entity.Key) work.Mark {
 			EventID:    n.Event.ID(),
 			Time:       n.Event.Time(),
 			RoutingKey: n.RoutingKey,
+			Trace:      traceOf(n),
 		},
 	}
+}
+
+// traceOf returns the trace context that a notification carries, by CloudEvents'
+// extension for distributed tracing.
+func traceOf(n notification.Notification) string {
+	trace, _ := n.Event.Extensions()["traceparent"].(string)
+	return trace
 }
 
 // untilStored repeats a write to the work store until it succeeds or ctx ends.

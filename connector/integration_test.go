@@ -87,7 +87,7 @@ type servers struct {
 	api     *testkit.Gateway
 	pool    *pgxpool.Pool
 	channel *amqp.Channel
-	store   *sqlstore.Store
+	store   *sqlstore.SQLite
 	stop    func()
 	runs    int64
 }
@@ -114,7 +114,7 @@ func newServers(t *testing.T) *servers {
 
 	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "work.db"))
 	require.NoError(t, err)
-	r.store, err = sqlstore.New(t.Context(), db, sqlstore.Config{})
+	r.store, err = sqlstore.NewSQLite(t.Context(), db, sqlstore.SQLiteConfig{})
 	require.NoError(t, err)
 	table, err := postgres.New[account](r.pool, "accounts", postgres.Config{})
 	require.NoError(t, err)

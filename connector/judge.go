@@ -2,8 +2,12 @@ package connector
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -18,30 +22,26 @@ import (
 // others before that counts as the entity's own failure.
 const patience = 10
 
-// judge turns what came of a run into its outcome, and tells the breaker.
+// judge turns what came of a run into its outcome, and tells the breakers.
 func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Outcome {
 	o := work.Outcome{Lease: r.lease}
 	if err == nil {
-		if l.breaker.answered() {
-			l.log.Info("available again")
-		}
+		l.answered(l.source, fetching)
+		l.answered(l.sink, writing)
 		o.Result, o.Next, o.Present, o.Summary = work.Done, rep.recheck, rep.present, rep.change.String()
+		o.Fingerprint, o.Marks = l.fingerprint(rep), marksOf(r.lease, rep.marks)
 		return o
 	}
 	o.Summary = l.redact(r.lease, err)
 	if ctx.Err() != nil { // stopped: nobody's failure
-		l.breaker.abandoned(r.probe)
-		o.Result = work.Released
+		l.abandoned(r)
+		o.Result, o.Next = work.Released, r.lease.Due
 		return o
 	}
 	class := failure.Of(err)
 	if class == failure.Unavailable {
-		open, opened := l.breaker.unavailable(r.probe, failure.RetryAfter(err))
-		if opened {
-			l.log.Warn("unavailable, waiting", "error", o.Summary)
-		}
-		if open { // it does the waiting
-			o.Result = work.Released
+		if l.unavailable(r, rep.stage, o.Summary, failure.RetryAfter(err)) { // the breaker does the waiting
+			o.Result = work.Released // to the end of the queue: the next probe is another's
 			return o
 		}
 		if r.lease.Deferrals < patience {
@@ -50,10 +50,53 @@ func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Ou
 			return o
 		}
 	} else {
-		l.breaker.answered()
+		l.failed(r, rep.stage)
 	}
 	o.Result, o.Next = l.flow.retry.next(r.lease, class)
+	o.Group, o.Marks = groupOf(class, o.Summary), marksOf(r.lease, rep.marks)
 	return o
+}
+
+// answered tells a breaker that its system is there.
+func (l *loop) answered(b *breaker, stage string) {
+	if b.answered() {
+		l.log.Info("available again", "stage", stage)
+	}
+}
+
+// failed tells the breakers about an entity that failed in a stage though the
+// systems were there.
+func (l *loop) failed(r *run, stage string) {
+	l.answered(l.source, fetching)
+	if stage == writing {
+		l.answered(l.sink, writing)
+	} else {
+		l.sink.abandoned(r.sinkProbe)
+	}
+}
+
+// unavailable tells the breakers that a run found a system unavailable: the
+// target when it was writing, before that the source or what the mapping asks.
+// It returns whether the flow has to wait for the system.
+func (l *loop) unavailable(r *run, stage, reason string, retryAfter time.Duration) bool {
+	b, probe := l.source, r.sourceProbe
+	if stage == writing {
+		l.answered(l.source, fetching)
+		b, probe = l.sink, r.sinkProbe
+	} else {
+		l.sink.abandoned(r.sinkProbe)
+	}
+	open, opened := b.unavailable(probe, reason, retryAfter)
+	if opened {
+		l.log.Warn("unavailable, waiting", "error", reason)
+	}
+	return open
+}
+
+// abandoned tells the breakers about a run that says nothing about the systems.
+func (l *loop) abandoned(r *run) {
+	l.source.abandoned(r.sourceProbe)
+	l.sink.abandoned(r.sinkProbe)
 }
 
 // next decides on an entity that failed by itself.
@@ -74,6 +117,30 @@ func delay(n int, first, longest time.Duration) time.Duration {
 	}
 	return b.NextBackOff()
 }
+
+// fingerprint returns a keyed hash of what a run applied, nil if that was
+// nothing or cannot be written as JSON.
+func (l *loop) fingerprint(rep report) []byte {
+	if !rep.present {
+		return nil
+	}
+	value, err := json.Marshal(rep.value)
+	if err != nil {
+		return nil
+	}
+	return l.hasher.Sum([]byte("applied"), []byte{0}, value)[:16]
+}
+
+// groupOf names the cause of a failure: its class, and what it says without
+// whatever is of the entity, such as numbers, hashes and quoted values.
+func groupOf(class failure.Class, summary string) string {
+	text := specific.ReplaceAllLiteralString(summary, "*")
+	sum := sha256.Sum256([]byte(class.String() + ": " + text))
+	return hex.EncodeToString(sum[:4])
+}
+
+// specific is what differs between errors of the same cause.
+var specific = regexp.MustCompile(`"[^"]*"|[a-z2-7]{16}|[\p{L}\p{N}_-]*\p{N}[\p{L}\p{N}_-]*`)
 
 // redact returns an error's text, in which the entity's ID, should somebody's
 // error hold it, is replaced by its hash.
@@ -105,7 +172,7 @@ func replaceWord(s, word, with string) string {
 func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // report logs a run, each outcome with the level that an operator needs.
-func (l *loop) report(r *run, tx string, rep report, err error, o work.Outcome) {
+func (l *loop) report(r *run, rep report, err error, o work.Outcome) {
 	level, text := slog.LevelDebug, "reconciled"
 	switch o.Result {
 	case work.Done:
@@ -119,11 +186,14 @@ func (l *loop) report(r *run, tx string, rep report, err error, o work.Outcome) 
 	case work.GaveUp:
 		level, text = slog.LevelError, "parked"
 	}
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("entity", l.hasher.Hash(r.lease.Key)),
 		slog.String("outcome", o.Summary),
 		slog.Duration("took", time.Since(r.begun)),
-		slog.String("transaction", tx),
+		slog.String("transaction", r.tx),
 	}
 	if o.Result == work.Failed || o.Result == work.GaveUp {
 		attrs = append(attrs, slog.Int("attempt", r.lease.Attempts+1))

@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 
 	"github.com/konnektor-go/konnektor/connector/work"
-	"github.com/konnektor-go/konnektor/entity"
-	"github.com/konnektor-go/konnektor/internal/batch"
 	"github.com/konnektor-go/konnektor/source"
 )
 
@@ -22,28 +21,55 @@ var errLeaseLost = errors.New("the lease may have expired")
 // loop takes the due entities of one flow from the work store and reconciles
 // them, each by one run at a time.
 type loop struct {
-	flow     *flow
-	store    work.Store
-	outcomes *batch.Group[work.Outcome, error]
-	settled  func(work.Lease, time.Time, work.Result) // a run's outcome is stored
-	owner    string
-	ttl      time.Duration
-	hasher   entity.Hasher
-	log      *slog.Logger
-	breaker  *breaker
-	wake     chan struct{} // holds one: something may have become due or free
+	*session
 
-	mu   sync.Mutex
-	runs map[string]*run // by lease token
+	flow  *flow
+	owner string
+	log   *slog.Logger
+	meter *flowMeter
+	rate  *rate.Limiter // nil: no limit
+	wake  chan struct{} // holds one: something may have become due or free
+	idle  chan *run     // to goroutines that have nothing to do
+	turns int           // how often rows were leased
+
+	source, sink *breaker
+
+	mu     sync.Mutex
+	runs   map[string]*run // by lease token
+	active int             // runs that reconcile; the others wait for their outcome's commit
+}
+
+func (s *session) newLoop(f *flow, owner string) *loop {
+	l := &loop{
+		session: s,
+		flow:    f,
+		owner:   owner,
+		log:     s.log.With("flow", f.name),
+		meter:   s.meter.forFlow(f.name),
+		wake:    make(chan struct{}, 1),
+		idle:    make(chan *run),
+		source:  newBreaker(),
+		sink:    newBreaker(),
+		runs:    make(map[string]*run),
+	}
+	if f.rate > 0 {
+		l.rate = rate.NewLimiter(rate.Limit(f.rate), max(1, int(f.rate)))
+	}
+	return l
 }
 
 // run is one reconcile under way.
 type run struct {
 	lease  work.Lease
 	begun  time.Time
-	probe  bool
+	tx     string
+	ctx    context.Context //nolint:containedctx // it is handed to the goroutine that does the run
 	cancel context.CancelCauseFunc
 	until  atomic.Pointer[time.Time] // the lease's end as renewed, by our clock
+	stage  atomic.Pointer[stageStatus]
+	warned bool // that it is stuck, guarded by the loop's mu
+
+	sourceProbe, sinkProbe bool
 }
 
 func (r *run) renewed(until time.Time) { r.until.Store(&until) }
@@ -65,16 +91,17 @@ func (l *loop) signal() {
 // loop starts runs until ctx ends and returns when the last has ended. The runs
 // themselves live until runCtx ends.
 func (l *loop) loop(ctx, runCtx context.Context) {
-	var runs, renewing sync.WaitGroup
+	var workers, renewing sync.WaitGroup
 	renewCtx, stopRenewing := context.WithCancel(runCtx)
 	renewing.Go(func() { l.renew(renewCtx) })
 	defer renewing.Wait()
 	defer stopRenewing()
-	defer runs.Wait()
+	defer workers.Wait()
+	defer close(l.idle)
 
 	storeDelays := newBackOff(100*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
-		again, err := l.startDue(ctx, runCtx, &runs)
+		again, err := l.startDue(ctx, runCtx, &workers)
 		if err == nil {
 			storeDelays.Reset()
 		} else if ctx.Err() == nil {
@@ -92,7 +119,7 @@ const pollShared = 2 * time.Second
 // wait returns when there may be something to do: at a time, unless it is zero,
 // on a signal, or when ctx ends.
 func (l *loop) wait(ctx context.Context, until time.Time) {
-	if poll := time.Now().Add(pollShared); l.store.Shared() && (until.IsZero() || poll.Before(until)) {
+	if poll := time.Now().Add(pollShared); l.cfg.Store.Shared() && (until.IsZero() || poll.Before(until)) {
 		until = poll
 	}
 	var timer <-chan time.Time
@@ -108,128 +135,157 @@ func (l *loop) wait(ctx context.Context, until time.Time) {
 	}
 }
 
+const (
+	// byAgeEvery is how often rows are leased by their age rather than their
+	// priority, and byAgeShare which part of the free workers then goes to them:
+	// enough that bulk work moves however much live work comes, and little enough
+	// that live work is not held up.
+	byAgeEvery = 8
+	byAgeShare = 8
+	// maxUncommitted is how many runs more than workers may wait for the commit
+	// of their outcomes, so that a slow commit holds up nobody.
+	maxUncommitted = maxBatch
+)
+
+// permit returns how many runs may start now. If it is none, it returns when to
+// ask again; the zero time means after a run has ended.
+func (l *loop) permit() (allowed int, again time.Time) {
+	l.mu.Lock()
+	allowed = min(l.flow.workers-l.active, l.flow.workers+maxUncommitted-len(l.runs))
+	l.mu.Unlock()
+	for _, b := range []*breaker{l.source, l.sink} {
+		if allowed <= 0 {
+			return 0, again
+		}
+		allowed, again = b.permit(allowed)
+	}
+	if l.rate == nil || allowed <= 0 {
+		return allowed, again
+	}
+	tokens := l.rate.Tokens()
+	if tokens < 1 {
+		missing := (1 - tokens) / float64(l.rate.Limit())
+		return 0, time.Now().Add(time.Duration(missing * float64(time.Second)))
+	}
+	return min(allowed, int(tokens)), time.Time{}
+}
+
 // startDue starts as many runs as are allowed and due. It returns when to look
 // again, zero if a signal will tell.
-func (l *loop) startDue(ctx, runCtx context.Context, runs *sync.WaitGroup) (time.Time, error) {
-	l.mu.Lock()
-	free := l.flow.workers - len(l.runs)
-	l.mu.Unlock()
-	if free <= 0 {
-		return time.Time{}, nil
-	}
-	allowed, again := l.breaker.permit(free)
-	if allowed == 0 {
+func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (time.Time, error) {
+	allowed, again := l.permit()
+	if allowed <= 0 {
 		return again, nil
 	}
+	req := work.LeaseRequest{Flow: l.flow.name, Owner: l.owner, N: allowed, TTL: l.cfg.Lease}
+	if l.turns++; l.turns%byAgeEvery == 0 {
+		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
+	}
 	asked := time.Now()
-	leases, err := l.store.Lease(ctx, l.flow.name, l.owner, allowed, l.ttl)
+	leases, err := l.cfg.Store.Lease(ctx, req)
 	if err != nil {
 		return time.Time{}, err
 	}
+	if l.rate != nil {
+		l.rate.AllowN(asked, len(leases))
+	}
 	for _, lease := range leases {
-		r := &run{lease: lease, begun: asked, probe: l.breaker.started()}
-		r.renewed(asked.Add(l.ttl))
-		var reconcileCtx context.Context
-		reconcileCtx, r.cancel = context.WithCancelCause(runCtx)
+		r := &run{lease: lease, begun: asked, tx: uuid.NewString(), sourceProbe: l.source.started(), sinkProbe: l.sink.started()}
+		r.renewed(asked.Add(l.cfg.Lease))
+		r.stage.Store(&stageStatus{fetching, asked})
+		r.ctx, r.cancel = context.WithCancelCause(runCtx)
 		l.mu.Lock()
 		l.runs[lease.Token] = r
+		l.active++
 		l.mu.Unlock()
-		runs.Go(func() { l.run(reconcileCtx, r) })
+		select {
+		case l.idle <- r:
+		default:
+			workers.Go(func() { l.work(r) })
+		}
 	}
-	if len(leases) == allowed {
+	switch {
+	case req.Order == work.ByAge && len(leases) == req.N:
+		l.signal() // for the rest of the workers
+		return time.Time{}, nil
+	case len(leases) == req.N:
 		return time.Time{}, nil // the end of a run will tell
 	}
-	return l.store.NextDue(ctx, l.flow.name)
+	return l.cfg.Store.NextDue(ctx, l.flow.name)
+}
+
+// work does a run, and then others: a goroutine that has grown its stack once is
+// worth keeping.
+func (l *loop) work(r *run) {
+	for open := true; open; r, open = <-l.idle {
+		l.run(r)
+	}
 }
 
 // run reconciles one entity and stores the outcome.
-func (l *loop) run(ctx context.Context, r *run) {
-	rep, err := report{}, errNoAnswer
-	tx := uuid.NewString()
+func (l *loop) run(r *run) {
+	rep, err := report{stage: fetching}, errNoAnswer
+	ctx, ended := l.meter.begin(r.ctx, r, l.hasher)
 	defer func() { // also when user code ends the goroutine
-		l.finish(ctx, r, tx, rep, err)
+		l.mu.Lock()
+		l.active--
+		l.mu.Unlock()
+		l.signal() // a worker is free
+		r.stage.Store(&stageStatus{committing, time.Now()})
+		ended(l.finish(ctx, r, rep, err), rep, err)
 		r.cancel(nil)
 		l.mu.Lock()
 		delete(l.runs, r.lease.Token)
 		l.mu.Unlock()
-		l.signal()
+		l.signal() // the entity is free
 	}()
 	rep, err = l.flow.reconcile(leaseContext{ctx, r}, source.Request{
 		Key:           r.lease.Key,
 		Fresh:         r.lease.Priority > work.Bulk,
-		TransactionID: tx,
+		TransactionID: r.tx,
+	}, hooks{
+		begun:      r.begun,
+		begin:      l.meter.watch(r),
+		checkMarks: func(marks []target) error { return l.checkMarks(r.lease, marks) },
 	})
 }
 
-// finish judges a run and stores its outcome.
-func (l *loop) finish(ctx context.Context, r *run, tx string, rep report, err error) {
+// finish judges a run and stores its outcome. It returns the zero Outcome if
+// that counts for nothing.
+func (l *loop) finish(ctx context.Context, r *run, rep report, err error) work.Outcome {
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		l.breaker.abandoned(r.probe)
-		l.log.Warn("lease lost, outcome dropped", "entity", l.hasher.Hash(r.lease.Key), "transaction", tx)
-		return
+		l.abandoned(r)
+		l.log.Warn("lease lost, outcome dropped", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx)
+		l.markAgain(r, rep)
+		return work.Outcome{}
 	}
 	outcome := l.judge(ctx, r, rep, err)
-	l.report(r, tx, rep, err, outcome)
+	l.report(r, rep, err, outcome)
 	refused, err := l.outcomes.Do(outcome) // also when the run was stopped
 	switch {
 	case err != nil:
 		l.log.Error("outcome not stored; the entity will be reconciled again", "entity", l.hasher.Hash(r.lease.Key), "error", err)
 	case refused != nil:
-		l.log.Warn("outcome refused by the work store", "entity", l.hasher.Hash(r.lease.Key), "transaction", tx, "error", refused)
+		l.log.Warn("outcome refused by the work store", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
+		l.markAgain(r, rep)
 	default:
-		l.settled(r.lease, r.begun, outcome.Result)
+		l.settled(r, outcome)
+		return outcome
 	}
+	return work.Outcome{}
 }
 
-// renew prolongs the leases of the runs under way. A run whose lease comes near
-// its end all the same is cancelled before another can take the entity.
-func (l *loop) renew(ctx context.Context) {
-	ticker := time.NewTicker(l.ttl / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if leases := l.held(); len(leases) > 0 {
-			l.renewAll(ctx, leases)
-		}
+// markAgain marks the entity of a run that lost its lease while it was writing:
+// its write may have come after that of the run that took over, with an older
+// state.
+func (l *loop) markAgain(r *run, rep report) {
+	if rep.stage != writing {
+		return
 	}
-}
-
-func (l *loop) held() []work.Lease {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	leases := make([]work.Lease, 0, len(l.runs))
-	for _, r := range l.runs {
-		leases = append(leases, r.lease)
-	}
-	return leases
-}
-
-func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
-	margin := l.ttl / 6
-	limited, cancel := context.WithTimeout(ctx, margin)
-	defer cancel()
-	asked := time.Now()
-	errs, err := l.store.Renew(limited, leases, l.ttl)
+	cause := r.lease.Cause
+	cause.Kind = "lost lease"
+	_, err := l.marks.Do([]work.Mark{{Flow: l.flow.name, Key: r.lease.Key, Priority: work.Live, Cause: cause}})
 	if err != nil {
-		l.log.Warn("leases not renewed", "error", err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, lease := range leases {
-		r := l.runs[lease.Token]
-		if r == nil {
-			continue // ended meanwhile
-		}
-		lost := err == nil && errs[i] != nil
-		if err == nil && !lost {
-			r.renewed(asked.Add(l.ttl))
-		}
-		if lost || r.left() <= margin {
-			r.cancel(errLeaseLost)
-		}
+		l.log.Error("not marked again; the target may hold an older state", "entity", l.hasher.Hash(r.lease.Key), "error", err)
 	}
 }

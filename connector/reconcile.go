@@ -13,58 +13,89 @@ import (
 	"github.com/konnektor-go/konnektor/source"
 )
 
-// report is what a reconcile that succeeded did.
+// The stages of a reconcile.
+const (
+	fetching = "fetch"
+	mapping  = "map"
+	writing  = "write"
+)
+
+// report is what a reconcile did, as far as it came.
 type report struct {
+	stage   string // the last one that began
 	change  sink.Change
 	present bool
+	value   any // that was applied, if present
 	recheck time.Time
+	marks   []target
+}
+
+// hooks are what the loop has to say while a run reconciles.
+type hooks struct {
+	// begun is when the run began.
+	begun time.Time
+	// begin is told that a stage begins. It returns the context for it, and what
+	// to call with its error when it has ended.
+	begin func(ctx context.Context, stage string) (context.Context, func(error))
+	// checkMarks returns an error if the entities cannot be marked.
+	checkMarks func([]target) error
 }
 
 // reconcile makes the target equal to the source for one entity.
-func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request) (report, error) {
+func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request, h hooks) (rep report, err error) {
 	timeout := orDefault(f.Timeout, time.Minute)
-	state, err := stage(ctx, "fetch", timeout, func(ctx context.Context) (S, error) {
+	rep.stage = fetching
+	state, err := stage(ctx, fetching, timeout, h, func(ctx context.Context) (S, error) {
 		return f.Source.Fetch(ctx, req)
 	})
 	var want Desired[T]
 	switch {
 	case err == nil:
-		want, err = stage(ctx, "map", timeout, func(ctx context.Context) (Desired[T], error) {
+		rep.stage = mapping
+		want, err = stage(ctx, mapping, timeout, h, func(ctx context.Context) (Desired[T], error) {
 			return f.Map(ctx, req.Key, state)
 		})
 		if err == nil && want.verdict == unsaid {
 			err = failure.As(failure.Rejected, errors.New("map: returned neither Present nor Absent"))
 		}
+		if err == nil {
+			err = h.checkMarks(want.marks)
+		}
 	case failure.Of(err) == failure.Gone:
 		want, err = Absent[T](), nil
 	}
 	if err != nil {
-		return report{}, err
+		return rep, err
 	}
 	value, present := want.Value()
-	change, err := stage(ctx, "write", timeout, func(ctx context.Context) (sink.Change, error) {
+	rep.stage, rep.recheck, rep.marks = writing, want.Recheck(h.begun), want.marks
+	rep.change, err = stage(ctx, writing, timeout, h, func(ctx context.Context) (sink.Change, error) {
 		if present {
 			return f.Sink.Apply(ctx, req.Key, value)
 		}
 		return f.Sink.Remove(ctx, req.Key)
 	})
-	return report{change, present, want.recheck}, err
+	if rep.present = present && err == nil; rep.present {
+		rep.value = value
+	}
+	return rep, err
 }
 
 // stage runs one step of a reconcile with a time limit and turns a panic of
 // user code into an error of the entity.
-func stage[R any](ctx context.Context, name string, timeout time.Duration, step func(context.Context) (R, error)) (result R, err error) {
+func stage[R any](ctx context.Context, name string, timeout time.Duration, h hooks, step func(context.Context) (R, error)) (result R, err error) {
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
 	}
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	observed, ended := h.begin(ctx, name)
+	limited, cancel := context.WithTimeout(observed, timeout)
 	defer cancel()
 	returned := false
 	defer func() {
-		if returned {
-			return
+		if !returned {
+			err = &panicError{stage: name, value: recover(), stack: debug.Stack()}
 		}
-		err = &panicError{stage: name, value: recover(), stack: debug.Stack()}
+		ended(err)
 	}()
 	result, err = step(stageContext{limited, ctx})
 	returned = true
@@ -73,9 +104,9 @@ func stage[R any](ctx context.Context, name string, timeout time.Duration, step 
 		return result, nil
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return result, context.Cause(ctx) // stopped from outside
-	case name != "map" && limited.Err() != nil && failure.Of(err) == failure.Failed:
+	case name != mapping && limited.Err() != nil && failure.Of(err) == failure.Failed:
 		return result, failure.As(failure.Unavailable, fmt.Errorf("%s: no answer within %v: %w", name, timeout, err))
-	case name != "fetch" && failure.Of(err) == failure.Gone:
+	case name != fetching && failure.Of(err) == failure.Gone:
 		// Only the source can prove that an entity is gone.
 		return result, failure.As(failure.Failed, fmt.Errorf("%s: %w", name, err))
 	}

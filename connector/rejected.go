@@ -28,44 +28,13 @@ func (in *intake) reject(topic string, msg *message.Message, reason error) error
 		Payload:    msg.Payload[:min(len(msg.Payload), in.cfg.MaxRejected)],
 		Size:       len(msg.Payload),
 	}}
-	return untilStored(in.stopping, in.log, func(ctx context.Context) error {
+	err := untilStored(in.stopping, in.log, func(ctx context.Context) error {
 		return in.cfg.Store.Reject(ctx, rejected)
 	})
-}
-
-const (
-	// pruneEvery is how often messages are looked for that were kept for long
-	// enough.
-	pruneEvery = time.Hour
-	// pruneBatch is how many are deleted in one transaction, which is short, so
-	// that the store is free for others in between.
-	pruneBatch = 500
-)
-
-// pruneRejected deletes what was kept for long enough, at once and from time to
-// time, until ctx ends.
-func (s *session) pruneRejected(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
-	defer ticker.Stop()
-	for {
-		before := time.Now().Add(-s.cfg.KeepRejected)
-		total, n, err := 0, pruneBatch, error(nil)
-		for n == pruneBatch && err == nil {
-			n, err = s.cfg.Store.PruneRejected(ctx, before, pruneBatch)
-			total += n
-		}
-		if total > 0 {
-			s.log.Info("old rejected messages deleted", "messages", total)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("old rejected messages not deleted, will be tried again", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	if err == nil {
+		in.meter.notified(topic, "rejected")
 	}
+	return err
 }
 
 // Rejected returns messages that could not be used, with the reasons, the last
@@ -94,7 +63,7 @@ func (c *Connector) Rejected(ctx context.Context, before string, limit int) ([]w
 // makes of a message is what was stored.
 func (c *Connector) Replay(ctx context.Context, ids []string, inputs ...Input) error {
 	c.mu.Lock()
-	inputs, running := slices.Concat(inputs, c.inputs), c.session
+	inputs = slices.Concat(inputs, c.inputs)
 	c.mu.Unlock()
 	var errs []error
 	replayed := 0
@@ -105,9 +74,7 @@ func (c *Connector) Replay(ctx context.Context, ids []string, inputs ...Input) e
 		}
 		replayed++
 	}
-	if running != nil {
-		running.signal() // also after errors: a message may be marked and not deleted
-	}
+	c.signal() // also after errors: a message may be marked and not deleted
 	c.cfg.Logger.Info("rejected messages replayed", "connector", c.name, "messages", replayed, "failed", len(errs))
 	return errors.Join(errs...)
 }

@@ -406,7 +406,7 @@ func TestRejectedIsKeptForATime(t *testing.T) {
 				require.Equal(t, 1201, count())
 				time.Sleep(time.Hour)
 				require.Equal(t, 1, count(), "one hour later at most")
-				require.Contains(t, w.log.String(), `msg="old rejected messages deleted" connector=test messages=1200`)
+				require.Contains(t, w.log.String(), `msg="old rows deleted" connector=test what="rejected messages" rows=1200`)
 				require.NoError(t, r.stop())
 
 				time.Sleep(time.Hour)
@@ -440,7 +440,7 @@ func TestPruningIsTriedAgain(t *testing.T) {
 		store.broken.Store(true)
 		time.Sleep(3 * time.Hour)
 		require.Len(t, r.rejected(), 1)
-		require.Contains(t, w.log.String(), `msg="old rejected messages not deleted, will be tried again"`)
+		require.Contains(t, w.log.String(), `msg="old rows not deleted, will be tried again"`)
 		store.broken.Store(false)
 		time.Sleep(time.Hour)
 		require.Empty(t, r.rejected())

@@ -22,7 +22,7 @@ func (w *world) onFile(file string) (closeStore func()) {
 	w.t.Helper()
 	db, err := sql.Open("sqlite", file)
 	require.NoError(w.t, err)
-	store, err := sqlstore.New(w.t.Context(), db, sqlstore.Config{})
+	store, err := sqlstore.NewSQLite(w.t.Context(), db, sqlstore.SQLiteConfig{})
 	require.NoError(w.t, err)
 	w.cfg.Store = store
 	return func() {

@@ -12,8 +12,14 @@
 //     its outcome.
 //   - A mark during a run is never overwritten by what the run says about the
 //     next time: the earliest wins.
+//   - What a run marks besides is stored with its outcome, or neither is.
 //   - Dates in the future are kept one by one. A run today does not make the
 //     store forget that the entity was marked for next week.
+//   - Work that has waited longest can be asked for first, so that live work does
+//     not starve bulk work.
+//   - What is deleted is what was asked for: entities that are gone and rest, rows
+//     that were given up long ago, or all of one entity, but nothing that a run
+//     holds.
 //   - A rejected message is kept as it came until it is deleted, and no ID is
 //     given twice.
 package work

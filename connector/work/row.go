@@ -12,6 +12,9 @@ import (
 // was ended already. What came of the run is refused.
 var ErrLeaseLost = errors.New("lease lost")
 
+// ErrRunning says that an entity cannot be forgotten while it is reconciled.
+var ErrRunning = errors.New("a run is under way")
+
 // Priority orders rows that are due at the same time.
 type Priority int
 
@@ -29,7 +32,9 @@ type State string
 const (
 	// Idle: done, nothing to do.
 	Idle State = "idle"
-	// Due: to be reconciled, now or at the row's due time.
+	// Waiting: to be reconciled at the row's due time, which is to come.
+	Waiting State = "waiting"
+	// Due: to be reconciled now.
 	Due State = "due"
 	// Running: leased.
 	Running State = "running"
@@ -39,7 +44,7 @@ const (
 
 // Cause is what made an entity dirty.
 type Cause struct {
-	// Kind is the trigger: "notification", "operator".
+	// Kind is the trigger: "notification", "fan-out", "operator", "lost lease".
 	Kind string `json:"kind,omitempty"`
 	// EventID is the id of the notification.
 	EventID string `json:"event_id,omitempty"`
@@ -47,6 +52,10 @@ type Cause struct {
 	Time time.Time `json:"time,omitzero"`
 	// RoutingKey is the key that the notification was published with.
 	RoutingKey string `json:"routing_key,omitempty"`
+	// Trace is the notification's trace context, as W3C's traceparent.
+	Trace string `json:"trace,omitempty"`
+	// Hops is how many flows the mark has come through by fan-out.
+	Hops int `json:"hops,omitempty"`
 }
 
 // Mark makes one entity of a flow dirty.
@@ -88,12 +97,13 @@ const (
 //	GaveUp      +1         0           unchanged        at most Retry     parked
 //
 // Next is not looked at after GaveUp: the row is parked until its next mark or
-// Later time. FirstFailure and LastFailure are set by Failed and GaveUp, and
-// zero after Done.
+// Later time. FirstFailure, LastFailure and Group are set by Failed and GaveUp,
+// and empty after Done; a mark for now empties them too, and so does the lease of
+// a parked row.
 //
 // If marks for now came during the run, they have the last word: Attempts,
-// Deferrals, failure times and Priority stay as the mark left them, and a row
-// that would be parked is due.
+// Deferrals, failure times, Group and Priority stay as the mark left them, and a
+// row that would be parked is due.
 type Outcome struct {
 	Lease  Lease
 	Result Result
@@ -104,9 +114,38 @@ type Outcome struct {
 	// Present says whether we left the entity existing in the target. It is
 	// used after Done only.
 	Present bool
+	// Fingerprint is a keyed hash of what was applied, nil if nothing was. It is
+	// used after Done only.
+	Fingerprint []byte
 	// Summary is one line for the operator without personal data: the
 	// change, or the error's text.
 	Summary string
+	// Group names the cause of a failure: outcomes of one group have failed for
+	// the same reason. It is used after Failed and GaveUp only.
+	Group string
+	// Marks are what the run found to be dirty besides: with them, the outcome
+	// of one flow wakes the entities of others.
+	Marks []Mark
+}
+
+// Order is the order in which rows that are due are leased.
+type Order int
+
+const (
+	// ByPriority: highest priority first, then those due for longest.
+	ByPriority Order = iota
+	// ByAge: those due for longest first, whatever their priority. Who leases
+	// some rows in this order starves none.
+	ByAge
+)
+
+// LeaseRequest says which rows to lease.
+type LeaseRequest struct {
+	Flow  string
+	Owner string        // who holds the leases
+	N     int           // how many rows at most, a limit
+	TTL   time.Duration // how long the leases last, unless renewed
+	Order Order
 }
 
 // Lease is the right to reconcile one row until a time.
@@ -119,6 +158,7 @@ type Lease struct {
 	// The row as it was when the lease was taken.
 
 	Dirty        int64
+	Due          time.Time // since when it could be leased
 	Attempts     int
 	Deferrals    int
 	FirstFailure time.Time // first of the current series of failures, zero if none
@@ -133,19 +173,56 @@ type Row struct {
 	State        State
 	Dirty, Done  int64
 	Due          time.Time   // earliest time wanted, zero: none
-	Later        []time.Time // times wanted after Due, ascending
+	Later        []time.Time // that marks asked for and no run has begun since, ascending
 	Priority     Priority
 	Attempts     int // failed runs since the last success or mark
 	Deferrals    int // deferred runs since the last success, failure or mark
 	FirstFailure time.Time
 	LastFailure  time.Time
 	Present      bool      // we made it exist in the target
+	Applied      time.Time // end of the last run that was Done, zero: none
+	Fingerprint  []byte    // of what that run applied, nil: nothing
 	Finished     time.Time // end of the last run, zero: none
 	LastResult   Result
 	Summary      string // of the last run
+	Group        string // of the current series of failures, empty: none
 	Cause        Cause  // of the last mark
 	LeaseOwner   string
 	LeaseUntil   time.Time
+}
+
+// Query says which rows to list.
+type Query struct {
+	Flow  string
+	State State
+	Group string     // only rows of this group; empty: all
+	After entity.Key // only rows with keys after this one; zero: all
+	Limit int        // how many rows at most
+}
+
+// Upcoming is a time at which an entity is to be reconciled.
+type Upcoming struct {
+	At  time.Time
+	Key entity.Key
+}
+
+// Stat describes the rows of one flow and state.
+type Stat struct {
+	Rows int
+	// Oldest is the earliest time since when one of the rows is Due or Waiting
+	// (its due time; of a lease that has expired, the expiry) or Parked (its
+	// LastFailure). It is zero for other states.
+	Oldest time.Time
+}
+
+// ParkedGroup describes parked rows that failed for the same reason.
+type ParkedGroup struct {
+	Group string
+	Rows  int
+	// Summary is that of the row that failed last.
+	Summary string
+	// First and Last are the earliest and the latest LastFailure.
+	First, Last time.Time
 }
 
 // Rejected is a message that could not be used. Its strings may hold any bytes,

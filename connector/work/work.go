@@ -14,18 +14,25 @@ import (
 //   - All methods may be called concurrently. None keeps its arguments.
 //   - A method that writes is one transaction: when it returns nil, all of it is
 //     as durable as the store is; when it returns an error, none of it is.
-//   - It does not retry. Every error means that the store is unavailable.
+//   - It does not retry. Every error but ErrRunning means that the store is
+//     unavailable.
 //   - It reads the clock with time.Now, whole milliseconds suffice.
 //   - Times come back as the instants that were given, cut to whole
 //     milliseconds at the worst, and in UTC.
+//   - Flows, keys and owners are valid UTF-8 without control characters, see
+//     [entity.Key.Validate]. All other strings may hold any bytes. Of those in
+//     [Cause], [Outcome.Summary] and [Outcome.Group], NUL and what is not valid
+//     UTF-8 may come back as U+FFFD.
+//   - A negative limit counts as 0.
 type Store interface {
 	// Mark makes entities dirty. For each mark, in order:
 	//   - A row that is not there is made. The row's Dirty number grows by one
 	//     and its Cause becomes the mark's.
 	//   - A mark for now makes the row due at the earlier of now and what it was,
-	//     raises its priority to the mark's if that is higher, and gives it a
-	//     fresh start: no attempts, no deferrals, no failure times, not parked.
-	//     The priority of a row that waits for nothing is replaced.
+	//     and gives it a fresh start: no attempts, no deferrals, no failure times,
+	//     not parked. It raises the priority to its own if the row is due or
+	//     running, and otherwise, also if the row waits for a date or a retry,
+	//     replaces it: a row that bulk work wakes early is bulk work.
 	//   - A mark for the future is added to the row's Later times, so that
 	//     neither an earlier run nor another date makes it forgotten; the row
 	//     is due at the earlier of it and what it was. Nothing else changes: a
@@ -33,23 +40,23 @@ type Store interface {
 	// It returns the new Dirty number of each mark's row, in the marks' order.
 	Mark(ctx context.Context, marks []Mark) ([]int64, error)
 
-	// Lease takes up to n rows of a flow that are due and that nobody holds, for
-	// the given time: highest priority first, then those due for longest.
-	// A row whose lease has expired is due since the expiry. The row's due time
-	// and its Later times up to now are consumed: what stands there afterwards
-	// came during the run. A parked row starts afresh. Every lease has a new
-	// token.
-	Lease(ctx context.Context, flow, owner string, n int, ttl time.Duration) ([]Lease, error)
+	// Lease takes up to N rows of a flow that are due and that nobody holds, in
+	// the request's order. A row whose lease has expired is due since the expiry.
+	// The row's due time and its Later times up to now are consumed: what stands
+	// there afterwards came during the run. A parked row starts afresh. Every
+	// lease has a new token.
+	Lease(ctx context.Context, req LeaseRequest) ([]Lease, error)
 
 	// Renew prolongs leases by ttl from now. It returns one error for each
 	// lease, in order: nil or ErrLeaseLost.
 	Renew(ctx context.Context, leases []Lease, ttl time.Duration) ([]error, error)
 
-	// Finish stores the outcomes of runs and ends their leases. It returns one
-	// error for each outcome, in order: nil, or ErrLeaseLost for an outcome
-	// whose lease is no longer the row's, which then changes nothing.
+	// Finish stores the outcomes of runs and ends their leases, in order. It
+	// returns one error for each outcome, in order: nil, or ErrLeaseLost for an
+	// outcome whose lease is no longer the row's, which then changes nothing.
 	// The row's next due time is the earliest of: marks made during the run,
 	// [Outcome.Next], the first of the Later times. See [Outcome] for the rest.
+	// Then the outcome's Marks are made, as by Mark: with it or not at all.
 	Finish(ctx context.Context, outcomes []Outcome) ([]error, error)
 
 	// NextDue returns the earliest time at which Lease could give a row of the
@@ -60,8 +67,37 @@ type Store interface {
 	// Get returns one row, and false if there is none.
 	Get(ctx context.Context, flow string, key entity.Key) (Row, bool, error)
 
-	// Counts returns the number of rows of each flow by state.
-	Counts(ctx context.Context) (map[string]map[State]int, error)
+	// List returns rows of a flow in one state, in the order of their keys (Type,
+	// then ID, as bytes): the last of one page leads to the next.
+	List(ctx context.Context, q Query) ([]Row, error)
+
+	// Upcoming returns the times to come that a flow's rows wait for: their Later
+	// times and the due times of rows that are Waiting, each time of a row once,
+	// in the order of times, then keys. It returns those after the given one, at
+	// most limit: the last of one page leads to the next, and the zero Upcoming to
+	// the first.
+	Upcoming(ctx context.Context, flow string, after Upcoming, limit int) ([]Upcoming, error)
+
+	// Stats returns for each flow and state how many rows there are. States
+	// without rows are missing.
+	Stats(ctx context.Context) (map[string]map[State]Stat, error)
+
+	// ParkedGroups returns for each group of a flow's parked rows how many there
+	// are, the largest group first, then by the group's name.
+	ParkedGroups(ctx context.Context, flow string) ([]ParkedGroup, error)
+
+	// PruneIdle deletes rows of entities that are gone: idle, not Present, and
+	// Finished before a time, at most limit. It returns how many there were.
+	PruneIdle(ctx context.Context, before time.Time, limit int) (int, error)
+
+	// PruneParked deletes parked rows whose LastFailure is before a time and that
+	// have no Later times, at most limit, and returns how many there were.
+	PruneParked(ctx context.Context, before time.Time, limit int) (int, error)
+
+	// Forget deletes an entity's rows in all flows, with all that is known of it,
+	// and returns how many there were. While one of them is running it deletes
+	// none and returns ErrRunning.
+	Forget(ctx context.Context, key entity.Key) (int, error)
 
 	// Reject keeps messages that could not be used and gives each an ID, which it
 	// never gives again.

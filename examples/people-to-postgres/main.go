@@ -134,7 +134,7 @@ func run(ctx context.Context, cfg config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	store, err := sqlstore.New(ctx, db, sqlstore.Config{})
+	store, err := sqlstore.NewSQLite(ctx, db, sqlstore.SQLiteConfig{})
 	if err != nil {
 		return fmt.Errorf("WORK_STORE: %w", err)
 	}

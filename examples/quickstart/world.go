@@ -140,17 +140,17 @@ func (w *world) tally(ctx context.Context) (tally, error) {
 			t.removed++
 		}
 	}
-	counts, err := w.store.Counts(ctx)
+	stats, err := w.store.Stats(ctx)
 	if err != nil {
 		return t, err
 	}
-	for state, n := range counts["people"] {
-		t.rows += n
+	for state, stat := range stats["people"] {
+		t.rows += stat.Rows
 		switch state {
-		case work.Due, work.Running:
-			t.waiting += n
+		case work.Waiting, work.Due, work.Running:
+			t.waiting += stat.Rows
 		case work.Parked:
-			t.parked += n
+			t.parked += stat.Rows
 		case work.Idle:
 		}
 	}

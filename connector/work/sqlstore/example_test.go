@@ -16,7 +16,7 @@ import (
 // A program imports a driver, here with
 //
 //	import _ "modernc.org/sqlite"
-func ExampleNew() {
+func ExampleNewSQLite() {
 	dir, err := os.MkdirTemp("", "work")
 	if err != nil {
 		fmt.Println(err)
@@ -25,13 +25,13 @@ func ExampleNew() {
 	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "work.db")
 
-	fmt.Println("mark:", inStore(file, func(ctx context.Context, s *sqlstore.Store) error {
+	fmt.Println("mark:", inStore(file, func(ctx context.Context, s *sqlstore.SQLite) error {
 		_, err := s.Mark(ctx, []work.Mark{{Flow: "people", Key: entity.Key{Type: "persons", ID: "123"}}})
 		return err
 	}))
 	// Another day, another process.
-	fmt.Println("run:", inStore(file, func(ctx context.Context, s *sqlstore.Store) error {
-		leases, err := s.Lease(ctx, "people", "instance-1", 10, time.Minute)
+	fmt.Println("run:", inStore(file, func(ctx context.Context, s *sqlstore.SQLite) error {
+		leases, err := s.Lease(ctx, work.LeaseRequest{Flow: "people", Owner: "instance-1", N: 10, TTL: time.Minute})
 		if err != nil {
 			return err
 		}
@@ -41,26 +41,26 @@ func ExampleNew() {
 				return err
 			}
 		}
-		counts, err := s.Counts(ctx)
-		fmt.Println("rows:", counts)
+		stats, err := s.Stats(ctx)
+		fmt.Println("done:", stats["people"][work.Idle].Rows)
 		return err
 	}))
 	// Output:
 	// mark: <nil>
 	// to do: persons/***
-	// rows: map[people:map[idle:1]]
+	// done: 1
 	// run: <nil>
 }
 
 // inStore opens the store of a file for f.
-func inStore(file string, f func(context.Context, *sqlstore.Store) error) error {
+func inStore(file string, f func(context.Context, *sqlstore.SQLite) error) error {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	s, err := sqlstore.New(ctx, db, sqlstore.Config{})
+	s, err := sqlstore.NewSQLite(ctx, db, sqlstore.SQLiteConfig{})
 	if err != nil {
 		return err
 	}

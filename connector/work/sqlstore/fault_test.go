@@ -62,7 +62,7 @@ func TestFailedCommit(t *testing.T) {
 		if _, err := ss.tx.ExecContext(ss.ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
 			return err
 		}
-		_, err := ss.stmt(sqlAddLater).ExecContext(ss.ctx, 4711, 1) // there is no such row
+		_, err := ss.stmt(sqlAddLater).ExecContext(ss.ctx, 4711, 1, "f") // there is no such row
 		return err
 	})
 	require.ErrorContains(t, err, "work store: break: ")
@@ -70,7 +70,7 @@ func TestFailedCommit(t *testing.T) {
 	seqs, err := s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}})
 	require.NoError(t, err)
 	require.Equal(t, []int64{1}, seqs)
-	leases, err := s.Lease(t.Context(), "f", "me", 1, time.Hour)
+	leases, err := s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: 1, TTL: time.Hour})
 	require.NoError(t, err)
 	require.Len(t, leases, 1)
 }
@@ -78,7 +78,7 @@ func TestFailedCommit(t *testing.T) {
 const crashKeys = 50
 
 // crashLoop marks and finishes rows and reports what was stored, for ever.
-func crashLoop(s *Store) error {
+func crashLoop(s *SQLite) error {
 	for i := 0; ; i++ {
 		ctx := context.Background()
 		marks := make([]work.Mark, 1+rand.IntN(20))
@@ -94,7 +94,7 @@ func crashLoop(s *Store) error {
 			fmt.Fprintf(&report, "dirty %s %d\n", m.Key.ID, seqs[i])
 		}
 		fmt.Print(report.String())
-		leases, err := s.Lease(ctx, "f", "child", 5, time.Hour)
+		leases, err := s.Lease(ctx, work.LeaseRequest{Flow: "f", Owner: "child", N: 5, TTL: time.Hour})
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func TestCrash(t *testing.T) {
 		}
 		require.Error(t, cmd.Wait())
 		s := newStore(t, file)
-		leasable, err := s.Lease(t.Context(), "f", "me", crashKeys, time.Hour)
+		leasable, err := s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: crashKeys, TTL: time.Hour})
 		require.NoError(t, err)
 		due := map[string]bool{}
 		for _, l := range leasable {

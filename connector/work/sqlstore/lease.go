@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -28,7 +30,7 @@ const sqlLevels = `WITH RECURSIVE level (p) AS (
 SELECT p FROM level WHERE p IS NOT NULL`
 
 const (
-	sqlReady = `SELECT rid FROM konnektor_work
+	sqlReady = `SELECT rid, ` + ready + ` FROM konnektor_work
 WHERE flow = $1 AND priority = $2 AND ` + ready + ` <= $3 ORDER BY ` + ready + `, rid LIMIT $4`
 
 	sqlNextReady = `SELECT ` + ready + ` FROM konnektor_work
@@ -40,38 +42,39 @@ WHERE flow = $1 AND priority = $2 AND ` + ready + ` IS NOT NULL ORDER BY ` + rea
 	deferrals = CASE parked WHEN 1 THEN 0 ELSE deferrals END,
 	first_failure = CASE parked WHEN 1 THEN NULL ELSE first_failure END,
 	last_failure = CASE parked WHEN 1 THEN NULL ELSE last_failure END,
+	failure_group = CASE parked WHEN 1 THEN '' ELSE failure_group END,
 	parked = 0
 WHERE rid = $1
 RETURNING type, id, dirty, attempts, deferrals, first_failure, priority,
-	cause_kind, cause_event_id, cause_time, cause_routing_key`
+	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops`
 
 	sqlConsumeLater = `DELETE FROM konnektor_later WHERE rid = $1 AND at <= $2`
 
 	sqlRenew = `UPDATE konnektor_work SET lease_until = $5 WHERE flow = $1 AND type = $2 AND id = $3 AND token = $4`
 )
 
-// Lease implements [work.Store]. A negative n counts as 0.
-func (s *Store) Lease(ctx context.Context, flow, owner string, n int, ttl time.Duration) ([]work.Lease, error) {
+// Lease implements [work.Store].
+func (s *SQLite) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
 	var leases []work.Lease
 	err := s.transact(ctx, "lease", func(ss session) error {
 		now := time.Now()
-		rids, err := ss.ready(flow, now, n)
-		if err != nil || len(rids) == 0 {
+		due, err := ss.ready(req, now)
+		if err != nil || len(due) == 0 {
 			return err
 		}
-		leases = make([]work.Lease, len(rids))
-		until := time.UnixMilli(now.Add(ttl).UnixMilli()).UTC()
+		leases = make([]work.Lease, len(due))
+		until := time.UnixMilli(now.Add(req.TTL).UnixMilli()).UTC()
 		take, consume := ss.stmt(sqlTake), ss.stmt(sqlConsumeLater)
-		for i, rid := range rids {
+		for i, r := range due {
 			l := &leases[i]
-			l.Flow, l.Token, l.Until = flow, rand.Text(), until
-			err := take.QueryRowContext(ss.ctx, rid, l.Token, owner, stamp(until)).Scan(
+			l.Flow, l.Token, l.Until, l.Due = req.Flow, rand.Text(), until, time.Time(r.since)
+			err := take.QueryRowContext(ss.ctx, r.rid, l.Token, req.Owner, stamp(until)).Scan(
 				&l.Key.Type, &l.Key.ID, &l.Dirty, &l.Attempts, &l.Deferrals, (*stamp)(&l.FirstFailure), &l.Priority,
-				&l.Cause.Kind, &l.Cause.EventID, (*stamp)(&l.Cause.Time), &l.Cause.RoutingKey)
+				&l.Cause.Kind, &l.Cause.EventID, (*stamp)(&l.Cause.Time), &l.Cause.RoutingKey, &l.Cause.Trace, &l.Cause.Hops)
 			if err != nil {
 				return err
 			}
-			if _, err := consume.ExecContext(ss.ctx, rid, stamp(now)); err != nil {
+			if _, err := consume.ExecContext(ss.ctx, r.rid, stamp(now)); err != nil {
 				return err
 			}
 		}
@@ -83,46 +86,67 @@ func (s *Store) Lease(ctx context.Context, flow, owner string, n int, ttl time.D
 	return leases, nil
 }
 
-// ready returns up to n rows of a flow that can be leased, in order.
-func (ss session) ready(flow string, now time.Time, n int) ([]int64, error) {
-	if n <= 0 {
+// readyRow is a row that can be leased since a time.
+type readyRow struct {
+	rid   int64
+	since stamp
+}
+
+// ready returns the rows that a request is to be given. By age it looks at the
+// oldest of each priority.
+func (ss session) ready(req work.LeaseRequest, now time.Time) (due []readyRow, _ error) {
+	if req.N <= 0 {
 		return nil, nil
 	}
-	levels, err := numbers(ss.stmt(sqlLevels).QueryContext(ss.ctx, flow))
+	levels, err := ss.numbers(sqlLevels, req.Flow)
 	if err != nil {
 		return nil, err
 	}
-	var rids []int64
 	for _, p := range levels {
-		more, err := numbers(ss.stmt(sqlReady).QueryContext(ss.ctx, flow, p, stamp(now), n-len(rids)))
+		limit := req.N
+		if req.Order != work.ByAge {
+			limit -= len(due)
+		}
+		more, err := collect(ss, func(rows *sql.Rows, r *readyRow) error { return rows.Scan(&r.rid, &r.since) },
+			sqlReady, req.Flow, p, stamp(now), limit)
 		if err != nil {
 			return nil, err
 		}
-		if rids = append(rids, more...); len(rids) == n {
-			break
+		due = append(due, more...)
+		if req.Order != work.ByAge && len(due) == req.N {
+			return due, nil
 		}
 	}
-	return rids, nil
+	if req.Order == work.ByAge {
+		slices.SortStableFunc(due, func(a, b readyRow) int { return cmp.Compare(a.since.millis(), b.since.millis()) })
+	}
+	return due[:min(req.N, len(due))], nil
 }
 
-// numbers reads the only column of a query.
-func numbers(rows *sql.Rows, err error) (all []int64, _ error) {
+// collect returns the rows of a query.
+func collect[T any](ss session, scan func(*sql.Rows, *T) error, query string, args ...any) (all []T, _ error) {
+	rows, err := ss.stmt(query).QueryContext(ss.ctx, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // Err says what matters
 	for rows.Next() {
-		var n int64
-		if err := rows.Scan(&n); err != nil {
+		var one T
+		if err := scan(rows, &one); err != nil {
 			return nil, err
 		}
-		all = append(all, n)
+		all = append(all, one)
 	}
 	return all, rows.Err()
 }
 
+// numbers returns the only column of a query.
+func (ss session) numbers(query string, args ...any) ([]int64, error) {
+	return collect(ss, func(rows *sql.Rows, n *int64) error { return rows.Scan(n) }, query, args...)
+}
+
 // Renew implements [work.Store].
-func (s *Store) Renew(ctx context.Context, leases []work.Lease, ttl time.Duration) ([]error, error) {
+func (s *SQLite) Renew(ctx context.Context, leases []work.Lease, ttl time.Duration) ([]error, error) {
 	errs := make([]error, len(leases))
 	err := s.transact(ctx, "renew", func(ss session) error {
 		renew, until := ss.stmt(sqlRenew), stamp(time.Now().Add(ttl))
@@ -154,10 +178,10 @@ func held(result sql.Result, err error) (lost, _ error) {
 }
 
 // NextDue implements [work.Store].
-func (s *Store) NextDue(ctx context.Context, flow string) (time.Time, error) {
+func (s *SQLite) NextDue(ctx context.Context, flow string) (time.Time, error) {
 	var next time.Time
 	err := s.transact(ctx, "next due", func(ss session) error {
-		levels, err := numbers(ss.stmt(sqlLevels).QueryContext(ss.ctx, flow))
+		levels, err := ss.numbers(sqlLevels, flow)
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ WHERE token IS NOT NULL`
 
 // restart ends the leases of the process before, which is dead: the file was
 // locked. It returns the secret, which it makes the first time.
-func (s *Store) restart(ctx context.Context) (secret []byte, err error) {
+func (s *SQLite) restart(ctx context.Context) (secret []byte, err error) {
 	fresh := make([]byte, 32)
 	_, _ = rand.Read(fresh) // never fails, see crypto/rand
 	err = s.transact(ctx, "open", func(ss session) error {

@@ -30,9 +30,9 @@ func openDB(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
-func newStore(t *testing.T, file string) *Store {
+func newStore(t *testing.T, file string) *SQLite {
 	t.Helper()
-	s, err := New(t.Context(), openDB(t, file), Config{LockWait: time.Millisecond})
+	s, err := NewSQLite(t.Context(), openDB(t, file), SQLiteConfig{LockWait: time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
@@ -47,32 +47,32 @@ func TestNewRefuses(t *testing.T) {
 
 	for _, c := range []struct {
 		name, dsn string
-		cfg       Config
+		cfg       SQLiteConfig
 		want      string
 	}{
-		{"data in memory", ":memory:", Config{}, "db: keeps its data in memory; name a file"},
-		{"shared data in memory", "file:x?mode=memory&cache=shared", Config{}, "db: keeps its data in memory; name a file"},
-		{"a temporary file", "", Config{}, "db: keeps its data in memory; name a file"},
-		{"a file that cannot be made", filepath.Join(dir, "none", "work.db"), Config{}, "unable to open database file"},
-		{"another kind of file", garbage, Config{}, "file is not a database"},
-		{"a file that cannot be written", "file:" + readOnly + "?mode=ro", Config{}, "db: cannot use the file, which must be writable"},
-		{"a negative LockWait", "", Config{LockWait: -1}, "LockWait: -1ns; use 0 to 1m"},
-		{"a LockWait of hours", "", Config{LockWait: time.Hour}, "LockWait: 1h0m0s; use 0 to 1m"},
+		{"data in memory", ":memory:", SQLiteConfig{}, "db: keeps its data in memory; name a file"},
+		{"shared data in memory", "file:x?mode=memory&cache=shared", SQLiteConfig{}, "db: keeps its data in memory; name a file"},
+		{"a temporary file", "", SQLiteConfig{}, "db: keeps its data in memory; name a file"},
+		{"a file that cannot be made", filepath.Join(dir, "none", "work.db"), SQLiteConfig{}, "unable to open database file"},
+		{"another kind of file", garbage, SQLiteConfig{}, "file is not a database"},
+		{"a file that cannot be written", "file:" + readOnly + "?mode=ro", SQLiteConfig{}, "db: cannot use the file, which must be writable"},
+		{"a negative LockWait", "", SQLiteConfig{LockWait: -1}, "LockWait: -1ns; use 0 to 1m"},
+		{"a LockWait of hours", "", SQLiteConfig{LockWait: time.Hour}, "LockWait: 1h0m0s; use 0 to 1m"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := New(t.Context(), openDB(t, c.dsn), c.cfg)
+			s, err := NewSQLite(t.Context(), openDB(t, c.dsn), c.cfg)
 			require.ErrorContains(t, err, c.want)
 			require.Nil(t, s)
 		})
 	}
 	t.Run("no db", func(t *testing.T) {
-		_, err := New(t.Context(), nil, Config{})
+		_, err := NewSQLite(t.Context(), nil, SQLiteConfig{})
 		require.ErrorContains(t, err, "db: is nil; open one")
 	})
 	t.Run("an ended context", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := New(ctx, openDB(t, filepath.Join(dir, "cancelled")), Config{})
+		_, err := NewSQLite(ctx, openDB(t, filepath.Join(dir, "cancelled")), SQLiteConfig{})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
@@ -97,7 +97,7 @@ func TestSettings(t *testing.T) {
 		defer conn.Close()
 		for name, want := range map[string]string{
 			"journal_mode": "wal", "locking_mode": "exclusive", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "1",
-			"cache_size": "-32768",
+			"cache_size": "-32768", "secure_delete": "1",
 		} {
 			var got string
 			require.NoError(t, conn.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&got))
@@ -110,7 +110,7 @@ func TestSettings(t *testing.T) {
 }
 
 // lose makes database/sql drop the store's connection.
-func lose(t *testing.T, s *Store) {
+func lose(t *testing.T, s *SQLite) {
 	t.Helper()
 	conn, err := s.db.Conn(t.Context())
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func TestLostConnection(t *testing.T) {
 	marks := []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}}
 	_, err := s.Mark(t.Context(), marks)
 	require.NoError(t, err)
-	leases, err := s.Lease(t.Context(), "f", "me", 1, time.Hour)
+	leases, err := s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: 1, TTL: time.Hour})
 	require.NoError(t, err)
 	lose(t, s)
 	// The process lives, so its lease does too.
@@ -143,12 +143,12 @@ func TestOneStoreForAFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := newStore(t, file)
 		start := time.Now()
-		_, err := New(t.Context(), openDB(t, file), Config{LockWait: 10 * time.Second})
+		_, err := NewSQLite(t.Context(), openDB(t, file), SQLiteConfig{LockWait: 10 * time.Second})
 		require.ErrorContains(t, err, taken)
 		require.InDelta(t, 10, time.Since(start).Seconds(), 1)
 
-		_, err = New(t.Context(), first.db, Config{})
-		require.ErrorContains(t, err, "db: another Store uses this *sql.DB")
+		_, err = NewSQLite(t.Context(), first.db, SQLiteConfig{})
+		require.ErrorContains(t, err, "db: another store uses this *sql.DB")
 
 		tool := openDB(t, file)
 		_, err = tool.ExecContext(t.Context(), "SELECT count(*) FROM konnektor_work")
@@ -164,7 +164,7 @@ func TestOneStoreForAFile(t *testing.T) {
 		cmd, lines := child(t, "hold", file)
 		require.True(t, lines.Scan())
 		require.Equal(t, "open", lines.Text())
-		_, err := New(t.Context(), openDB(t, file), Config{LockWait: time.Millisecond})
+		_, err := NewSQLite(t.Context(), openDB(t, file), SQLiteConfig{LockWait: time.Millisecond})
 		require.ErrorContains(t, err, taken)
 		require.NoError(t, cmd.Process.Kill())
 		require.Error(t, cmd.Wait())
@@ -192,7 +192,8 @@ func child(t *testing.T, mode, file string) (*exec.Cmd, *bufio.Scanner) {
 func TestMain(m *testing.M) {
 	mode := os.Getenv("KONNEKTOR_CHILD")
 	if mode == "" {
-		os.Exit(m.Run())
+		runTests(m)
+		return
 	}
 	go func() { // owned by the process: ends it with the parent
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -209,7 +210,7 @@ func runChild(mode, file string) error {
 	if err != nil {
 		return err
 	}
-	s, err := New(context.Background(), db, Config{})
+	s, err := NewSQLite(context.Background(), db, SQLiteConfig{})
 	if err != nil {
 		return err
 	}
@@ -225,7 +226,7 @@ func TestMigrate(t *testing.T) {
 	db := openDB(t, file)
 	_, err := db.ExecContext(t.Context(), "CREATE TABLE mine (x); INSERT INTO mine VALUES (1)")
 	require.NoError(t, err)
-	s, err := New(t.Context(), db, Config{})
+	s, err := NewSQLite(t.Context(), db, SQLiteConfig{})
 	require.NoError(t, err)
 	_, err = s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}})
 	require.NoError(t, err)
@@ -233,17 +234,17 @@ func TestMigrate(t *testing.T) {
 
 	var version, mine int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM konnektor_schema").Scan(&version))
-	require.Equal(t, 2, version)
+	require.Equal(t, 3, version)
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT x FROM mine").Scan(&mine))
 	require.Equal(t, 1, mine)
 
 	_, err = db.ExecContext(t.Context(), "INSERT INTO konnektor_schema VALUES (7)")
 	require.NoError(t, err)
-	_, err = New(t.Context(), db, Config{})
-	require.EqualError(t, err, "db: its tables have version 7, this program knows them up to 2; use a newer program")
+	_, err = NewSQLite(t.Context(), db, SQLiteConfig{})
+	require.EqualError(t, err, "db: its tables have version 7, this program knows them up to 3; use a newer program")
 	_, err = db.ExecContext(t.Context(), "DELETE FROM konnektor_schema WHERE version = 7")
 	require.NoError(t, err)
-	s, err = New(t.Context(), db, Config{})
+	s, err = NewSQLite(t.Context(), db, SQLiteConfig{})
 	require.NoError(t, err, "a refused file is not changed and is free")
 	row, found, err := s.Get(t.Context(), "f", entity.Key{ID: "1"})
 	require.NoError(t, err)
@@ -257,7 +258,7 @@ func TestMigrateIsAllOrNothing(t *testing.T) {
 	db := openDB(t, filepath.Join(t.TempDir(), "work.db"))
 	_, err := db.ExecContext(t.Context(), "CREATE TABLE konnektor_rejected (mine)") // the last that it makes
 	require.NoError(t, err)
-	_, err = New(t.Context(), db, Config{})
+	_, err = NewSQLite(t.Context(), db, SQLiteConfig{})
 	require.ErrorContains(t, err, "work store: migrate with migrations/sqlite/0001_work.sql")
 	var tables int
 	const count = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'"

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -11,112 +10,128 @@ import (
 )
 
 const (
-	sqlGet = `SELECT rid, dirty, done, due, priority, attempts, deferrals, first_failure, last_failure,
-	present, finished, last_result, summary, lease_owner, lease_until,
-	cause_kind, cause_event_id, cause_time, cause_routing_key, ` + sqlState + `
-FROM konnektor_work WHERE flow = $2 AND type = $3 AND id = $4`
+	sqlRows = `SELECT rid, type, id, dirty, done, due, priority, attempts, deferrals, first_failure, last_failure,
+	present, applied, fingerprint, finished, last_result, summary, failure_group, lease_owner, lease_until,
+	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops, ` + stateNow + `
+FROM konnektor_work `
 
-	// sqlState is a row's state at the time $1.
-	sqlState = `CASE
+	// stateNow is a row's state at the time $1.
+	stateNow = `CASE
 	WHEN lease_until > $1 THEN 'running'
 	WHEN parked = 1 THEN 'parked'
+	WHEN ` + ready + ` > $1 THEN 'waiting'
 	WHEN ` + ready + ` IS NOT NULL THEN 'due'
 	ELSE 'idle' END`
 
+	sqlGet = sqlRows + `WHERE flow = $2 AND type = $3 AND id = $4`
+
 	sqlGetLater = `SELECT at FROM konnektor_later WHERE rid = $1 ORDER BY at`
 
-	// sqlCounts reads indexes alone, in their order. A leased row is not parked.
-	sqlCounts = `SELECT flow, 'all' AS what, count(*) AS n FROM konnektor_work GROUP BY flow
-UNION ALL
-SELECT flow, 'parked', count(*) FROM konnektor_work WHERE parked = 1 GROUP BY flow
-UNION ALL
-SELECT flow, 'running', sum(CASE WHEN lease_until > $1 THEN 1 ELSE 0 END)
-FROM konnektor_work WHERE ` + ready + ` IS NOT NULL GROUP BY flow
-UNION ALL
-SELECT flow, 'due', sum(CASE WHEN lease_until > $1 OR parked = 1 THEN 0 ELSE 1 END)
-FROM konnektor_work WHERE ` + ready + ` IS NOT NULL GROUP BY flow`
+	sqlPage = ` AND (type, id) > ($3, $4) AND ($6 = '' OR failure_group = $6) ORDER BY type, id LIMIT $7`
+
+	// sqlListParked reads parked rows in the order of their keys.
+	sqlListParked = sqlRows + `WHERE flow = $2 AND parked = 1 AND ` + stateNow + ` = $5` + sqlPage
+
+	// sqlListMany reads all rows in the order of their keys, until it has enough.
+	sqlListMany = sqlRows + `WHERE flow = $2 AND ` + stateNow + ` = $5` + sqlPage
+
+	// sqlListFew reads the rows that wait for something, by the index alone where
+	// the state is another one, and sorts those that it finds.
+	sqlListFew = sqlRows + `INDEXED BY konnektor_work_ready
+WHERE flow = $2 AND ` + ready + ` IS NOT NULL AND ` + stateNow + ` = $5` + sqlPage
+
+	sqlAreFew = `SELECT count(*) FROM (SELECT 1 FROM konnektor_work INDEXED BY konnektor_work_ready
+	WHERE flow = $2 AND ` + ready + ` IS NOT NULL AND ` + stateNow + ` = $3 LIMIT $4) AS found`
 )
+
+// fewRows is how many rows are sorted for a page rather than looked for among all.
+const fewRows = 10_000
 
 // prepared are the statements of [session.stmt].
 var prepared = []string{
 	sqlMarkNow, sqlMarkLater, sqlAddLater, sqlLevels, sqlReady, sqlNextReady, sqlTake, sqlConsumeLater,
-	sqlRenew, sqlFinishDone, sqlFinishDeferred, sqlFinishFailed, sqlGet, sqlGetLater, sqlCounts,
+	sqlRenew, sqlFinishDone, sqlFinishDeferred, sqlFinishFailed,
+	sqlGet, sqlGetLater, sqlListParked, sqlListMany, sqlListFew, sqlAreFew, sqlUpcomingDue, sqlUpcomingLater,
+	sqlCountAll, sqlCountReady, sqlParkedGroups, sqlPruneIdle, sqlPruneParked, sqlOfEntity, sqlDelete,
 	sqlReject, sqlListRejected, sqlGetRejected, sqlDeleteRejected, sqlPruneRejected,
 }
 
 // Get implements [work.Store].
-func (s *Store) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
-	r := work.Row{Flow: flow, Key: key}
-	found := false
-	err := s.transact(ctx, "get", func(ss session) error {
-		var rid int64
-		err := ss.stmt(sqlGet).QueryRowContext(ss.ctx, stamp(time.Now()), flow, key.Type, key.ID).Scan(
-			&rid, &r.Dirty, &r.Done, (*stamp)(&r.Due), &r.Priority, &r.Attempts, &r.Deferrals,
-			(*stamp)(&r.FirstFailure), (*stamp)(&r.LastFailure),
-			&r.Present, (*stamp)(&r.Finished), &r.LastResult, &r.Summary, &r.LeaseOwner, (*stamp)(&r.LeaseUntil),
-			&r.Cause.Kind, &r.Cause.EventID, (*stamp)(&r.Cause.Time), &r.Cause.RoutingKey, &r.State)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		found = true
-		later, err := numbers(ss.stmt(sqlGetLater).QueryContext(ss.ctx, rid))
-		for _, at := range later {
-			r.Later = append(r.Later, time.UnixMilli(at).UTC())
-		}
+func (s *SQLite) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
+	var found []work.Row
+	err := s.transact(ctx, "get", func(ss session) (err error) {
+		found, err = ss.rows(flow, sqlGet, stamp(time.Now()), flow, key.Type, key.ID)
 		return err
 	})
-	if err != nil || !found {
+	if err != nil || len(found) == 0 {
 		return work.Row{}, false, err
 	}
-	return r, true, nil
+	return found[0], true, nil
 }
 
-// Counts implements [work.Store]. It takes about 0.4 s for a million rows.
-func (s *Store) Counts(ctx context.Context) (map[string]map[work.State]int, error) {
-	counts := make(map[string]map[work.State]int)
-	err := s.transact(ctx, "count", func(ss session) error {
-		rows, err := ss.stmt(sqlCounts).QueryContext(ss.ctx, stamp(time.Now()))
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err says what matters
-		for rows.Next() {
-			var flow, what string
-			var n int
-			if err := rows.Scan(&flow, &what, &n); err != nil {
+// List implements [work.Store]. It takes milliseconds, unless rows of the state
+// are few among very many that wait for another time.
+func (s *SQLite) List(ctx context.Context, q work.Query) (page []work.Row, _ error) {
+	err := s.transact(ctx, "list", func(ss session) error {
+		now := stamp(time.Now())
+		query := sqlListMany
+		switch q.State {
+		case work.Idle:
+		case work.Parked:
+			query = sqlListParked
+		default:
+			n, err := ss.numbers(sqlAreFew, now, q.Flow, string(q.State), fewRows+1)
+			if err != nil {
 				return err
 			}
-			addCount(counts, flow, what, n)
+			if n[0] <= fewRows {
+				query = sqlListFew
+			}
 		}
-		return rows.Err()
+		var err error
+		page, err = ss.rows(q.Flow, query,
+			now, q.Flow, q.After.Type, q.After.ID, string(q.State), q.Group, max(q.Limit, 0))
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return counts, nil
+	return page, nil
 }
 
-// addCount adds what sqlCounts found: all rows of a flow, of which those in
-// another state are not idle.
-func addCount(counts map[string]map[work.State]int, flow, what string, n int) {
-	if n == 0 {
-		return
+// storedRow is a row and its number.
+type storedRow struct {
+	rid int64
+	row work.Row
+}
+
+// rows returns the rows of a query that begins with sqlRows.
+func (ss session) rows(flow, query string, args ...any) ([]work.Row, error) {
+	stored, err := collect(ss, scanRow, query, args...)
+	if err != nil {
+		return nil, err
 	}
-	states := counts[flow]
-	if states == nil {
-		states = make(map[work.State]int)
-		counts[flow] = states
+	var rows []work.Row
+	for _, r := range stored {
+		later, err := ss.numbers(sqlGetLater, r.rid)
+		if err != nil {
+			return nil, err
+		}
+		r.row.Flow = flow
+		for _, at := range later {
+			r.row.Later = append(r.row.Later, time.UnixMilli(at).UTC())
+		}
+		rows = append(rows, r.row)
 	}
-	if what == "all" {
-		states[work.Idle] += n
-	} else {
-		states[work.State(what)] = n
-		states[work.Idle] -= n
-	}
-	if states[work.Idle] == 0 {
-		delete(states, work.Idle)
-	}
+	return rows, nil
+}
+
+func scanRow(rows *sql.Rows, to *storedRow) error {
+	r := &to.row
+	return rows.Scan(&to.rid, &r.Key.Type, &r.Key.ID, &r.Dirty, &r.Done, (*stamp)(&r.Due), &r.Priority,
+		&r.Attempts, &r.Deferrals, (*stamp)(&r.FirstFailure), (*stamp)(&r.LastFailure),
+		&r.Present, (*stamp)(&r.Applied), &r.Fingerprint, (*stamp)(&r.Finished), &r.LastResult, &r.Summary, &r.Group,
+		&r.LeaseOwner, (*stamp)(&r.LeaseUntil),
+		&r.Cause.Kind, &r.Cause.EventID, (*stamp)(&r.Cause.Time), &r.Cause.RoutingKey, &r.Cause.Trace, &r.Cause.Hops,
+		&r.State)
 }

@@ -35,7 +35,7 @@ FROM konnektor_rejected WHERE `
 )
 
 // Reject implements [work.Store].
-func (s *Store) Reject(ctx context.Context, rejected []work.Rejected) error {
+func (s *SQLite) Reject(ctx context.Context, rejected []work.Rejected) error {
 	return s.transact(ctx, "reject", func(ss session) error {
 		insert := ss.stmt(sqlReject)
 		for _, r := range rejected {
@@ -54,7 +54,7 @@ func (s *Store) Reject(ctx context.Context, rejected []work.Rejected) error {
 }
 
 // ListRejected implements [work.Store].
-func (s *Store) ListRejected(ctx context.Context, before string, limit int) ([]work.Rejected, error) {
+func (s *SQLite) ListRejected(ctx context.Context, before string, limit int) ([]work.Rejected, error) {
 	var newest []work.Rejected
 	err := s.transact(ctx, "list rejected", func(ss session) error {
 		rid, known := ridOf(before)
@@ -84,7 +84,7 @@ func (s *Store) ListRejected(ctx context.Context, before string, limit int) ([]w
 }
 
 // GetRejected implements [work.Store].
-func (s *Store) GetRejected(ctx context.Context, id string) (r work.Rejected, found bool, err error) {
+func (s *SQLite) GetRejected(ctx context.Context, id string) (r work.Rejected, found bool, err error) {
 	err = s.transact(ctx, "get rejected", func(ss session) error {
 		rid, known := ridOf(id)
 		if !known {
@@ -104,7 +104,7 @@ func (s *Store) GetRejected(ctx context.Context, id string) (r work.Rejected, fo
 }
 
 // DeleteRejected implements [work.Store].
-func (s *Store) DeleteRejected(ctx context.Context, ids []string) (int, error) {
+func (s *SQLite) DeleteRejected(ctx context.Context, ids []string) (int, error) {
 	return s.countChanges(ctx, "delete rejected", func(ss session) (total int64, err error) {
 		for _, id := range ids {
 			rid, known := ridOf(id)
@@ -122,14 +122,14 @@ func (s *Store) DeleteRejected(ctx context.Context, ids []string) (int, error) {
 }
 
 // PruneRejected implements [work.Store].
-func (s *Store) PruneRejected(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *SQLite) PruneRejected(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.countChanges(ctx, "prune rejected", func(ss session) (int64, error) {
 		return changes(ss.stmt(sqlPruneRejected).ExecContext(ss.ctx, stamp(before), max(limit, 0)))
 	})
 }
 
 // countChanges is transact for what returns a number of rows.
-func (s *Store) countChanges(ctx context.Context, what string, f func(session) (int64, error)) (int, error) {
+func (s *SQLite) countChanges(ctx context.Context, what string, f func(session) (int64, error)) (int, error) {
 	var n int64
 	err := s.transact(ctx, what, func(ss session) (err error) {
 		n, err = f(ss)

@@ -23,7 +23,7 @@ INSERT INTO konnektor_rejected (rid, received, reason, routing_key, payload, met
 	(9, NULL, 'second', '', NULL, 'null');`)
 	require.NoError(t, err)
 
-	s, err := New(t.Context(), db, Config{})
+	s, err := NewSQLite(t.Context(), db, SQLiteConfig{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	all, err := s.ListRejected(t.Context(), "", 10)

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Everything that SQLite alone has is in this file and in migrations/sqlite;
-// the statements elsewhere are those of PostgreSQL too.
+// How the file is opened, locked and closed.
 
 // minVersion is the first SQLite without the race of a WAL reset with a
 // checkpoint that corrupts the database (https://sqlite.org/wal.html).
@@ -21,7 +20,7 @@ var minVersion = [3]int{3, 51, 3}
 // means KiB. With the usual 2 MiB a file of 100,000 rows takes twice the time.
 const cacheKiB = "-32768"
 
-var errInUse = errors.New("db: another Store uses this *sql.DB; give each its own")
+var errInUse = errors.New("db: another store uses this *sql.DB; give each its own")
 
 // setUp makes a new connection fit for the store and takes the file.
 func setUp(ctx context.Context, conn *sql.Conn, wait time.Duration) error {
@@ -49,6 +48,7 @@ func setUp(ctx context.Context, conn *sql.Conn, wait time.Duration) error {
 		{"synchronous", "FULL", "2"},
 		{"foreign_keys", "ON", "1"},
 		{"cache_size", cacheKiB, cacheKiB},
+		{"secure_delete", "ON", "1"}, // what Forget deletes is overwritten
 	} {
 		if err := pragma(ctx, conn, p.name, p.value, p.answer); err != nil {
 			return lockError(err)
@@ -57,7 +57,7 @@ func setUp(ctx context.Context, conn *sql.Conn, wait time.Duration) error {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE; COMMIT"); err != nil {
 		return lockError(fmt.Errorf("db: lock the file: %w", err))
 	}
-	// Another Store on this pool would not be kept away by the lock, which is
+	// Another store on this pool would not be kept away by the lock, which is
 	// the connection's. The table lives as long as the connection.
 	if _, err := conn.ExecContext(ctx, "CREATE TEMP TABLE konnektor_in_use (x)"); err != nil {
 		if strings.Contains(err.Error(), "already exists") {

@@ -26,7 +26,7 @@ func open(dir string) (work.Store, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sqlstore.New(context.Background(), db, sqlstore.Config{})
+	s, err := sqlstore.NewSQLite(context.Background(), db, sqlstore.SQLiteConfig{})
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}

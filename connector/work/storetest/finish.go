@@ -7,8 +7,9 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
-// The row before each outcome: 2 attempts, 1 deferral, first failure at 0,
-// last at 1 minute, leased at 3 minutes with priority Bulk, finished at 4.
+// The row before each outcome: applied at 0 with fingerprint "before", 2
+// attempts, 1 deferral, first failure at 0, last at 1 minute with group
+// "before", leased at 3 minutes with priority Bulk, finished at 4 with "after".
 type outcomeRow struct {
 	result  work.Result
 	present bool
@@ -20,14 +21,16 @@ type outcomeRow struct {
 	first, last         time.Duration // -1: none
 	state               work.State
 	due                 time.Duration // -1: none
+	group, fingerprint  string
+	applied             time.Duration
 }
 
 var outcomes = []outcomeRow{
-	{work.Done, true, 0, 0, 2, work.Live, true, -1, -1, work.Idle, -1},
-	{work.Failed, true, 3, 0, 1, work.Bulk, false, 0, 4, work.Due, 4},
-	{work.Deferred, true, 2, 2, 1, work.Bulk, false, 0, 1, work.Due, 4},
-	{work.Released, true, 2, 1, 1, work.Bulk, false, 0, 1, work.Due, 4},
-	{work.GaveUp, true, 3, 0, 1, work.Bulk, false, 0, 4, work.Parked, -1},
+	{work.Done, true, 0, 0, 2, work.Live, true, -1, -1, work.Idle, -1, "", "after", 4},
+	{work.Failed, true, 3, 0, 1, work.Bulk, false, 0, 4, work.Due, 4, "after", "before", 0},
+	{work.Deferred, true, 2, 2, 1, work.Bulk, false, 0, 1, work.Due, 4, "before", "before", 0},
+	{work.Released, true, 2, 1, 1, work.Bulk, false, 0, 1, work.Due, 4, "before", "before", 0},
+	{work.GaveUp, true, 3, 0, 1, work.Bulk, false, 0, 4, work.Parked, -1, "after", "before", 0},
 }
 
 var outcomeCases = makeOutcomeCases()
@@ -46,15 +49,21 @@ func makeOutcomeCases() (cases []testCase) {
 // prepareOutcome returns the lease of the row described above.
 func prepareOutcome(e *env) work.Lease {
 	e.mark(markWith("1", work.Bulk))
-	e.run("1", work.Done, time.Time{})
+	e.finishAll(work.Outcome{Lease: e.leaseOnly("1"), Result: work.Done, Fingerprint: []byte("before")})
 	e.mark(markWith("1", work.Bulk))
-	e.run("1", work.Failed, time.Time{})
+	e.fail("1", "earlier")
 	time.Sleep(time.Minute)
-	e.run("1", work.Failed, time.Time{})
+	e.fail("1", "before")
 	time.Sleep(time.Minute)
 	e.run("1", work.Deferred, time.Time{})
 	time.Sleep(time.Minute)
 	return e.leaseOnly("1")
+}
+
+func (o outcomeRow) outcome(l work.Lease) work.Outcome {
+	return work.Outcome{
+		Lease: l, Result: o.result, Present: o.present, Fingerprint: []byte("after"), Summary: "what came of it", Group: "after",
+	}
 }
 
 func after(start time.Time, minutes time.Duration) time.Time {
@@ -71,7 +80,8 @@ func checkOutcome(e *env, o outcomeRow, future bool) {
 		Flow: flow, Key: key("1"), State: o.state, Dirty: 2, Done: o.done, Due: after(start, o.due),
 		Priority: o.priority, Attempts: o.attempts, Deferrals: o.deferrals,
 		FirstFailure: after(start, o.first), LastFailure: after(start, o.last),
-		Present: o.wasPresent, Finished: after(start, 4), LastResult: o.result, Summary: "what came of it",
+		Present: o.wasPresent, Applied: after(start, o.applied), Fingerprint: []byte(o.fingerprint),
+		Finished: after(start, 4), LastResult: o.result, Summary: "what came of it", Group: o.group,
 	}
 	if future {
 		e.mark(markAt("1", time.Hour))
@@ -80,11 +90,11 @@ func checkOutcome(e *env, o outcomeRow, future bool) {
 			want.Due = want.Later[0]
 		}
 		if want.State == work.Idle {
-			want.State = work.Due
+			want.State = work.Waiting
 		}
 	}
 	time.Sleep(time.Minute)
-	e.finishAll(work.Outcome{Lease: l, Result: o.result, Present: o.present, Summary: "what came of it"})
+	e.finishAll(o.outcome(l))
 	e.Equal(want, e.row("1"))
 }
 
@@ -98,10 +108,13 @@ func checkMarkedOutcome(e *env, o outcomeRow) {
 	m.Cause = work.Cause{Kind: "operator"}
 	e.mark(m)
 	time.Sleep(time.Minute)
-	e.finishAll(work.Outcome{Lease: l, Result: o.result, Present: o.present, Next: now().Add(time.Hour)})
+	outcome := o.outcome(l)
+	outcome.Next = now().Add(time.Hour)
+	e.finishAll(outcome)
 	e.Equal(work.Row{
 		Flow: flow, Key: key("1"), State: work.Due, Dirty: 3, Done: o.done, Due: after(start, 3),
-		Priority: urgent, Present: o.wasPresent, Finished: after(start, 4), LastResult: o.result, Cause: m.Cause,
+		Priority: urgent, Present: o.wasPresent, Applied: after(start, o.applied), Fingerprint: []byte(o.fingerprint),
+		Finished: after(start, 4), LastResult: o.result, Summary: "what came of it", Cause: m.Cause,
 	}, e.row("1"))
 	e.Zero(e.leaseOnly("1").Attempts)
 }
@@ -113,7 +126,7 @@ var finishCases = []testCase{
 			at := now().Add(time.Hour)
 			e.run("1", result, at)
 			e.Equal(at, e.row("1").Due)
-			e.Equal(work.Due, e.row("1").State)
+			e.Equal(work.Waiting, e.row("1").State)
 			time.Sleep(time.Hour)
 			e.run("1", work.Done, time.Time{})
 		}
@@ -179,6 +192,24 @@ var finishCases = []testCase{
 		e.mark(mark("1"))
 		e.run("1", work.Done, time.Time{})
 		e.False(e.row("1").Present)
+	}},
+	{"Finish/no fingerprint is none", func(e *env) {
+		for _, none := range [][]byte{nil, {}} {
+			e.mark(mark("1"))
+			e.finishAll(work.Outcome{Lease: e.leaseOnly("1"), Result: work.Done, Fingerprint: []byte{0, 0xff}})
+			e.Equal([]byte{0, 0xff}, e.row("1").Fingerprint)
+			e.mark(mark("1"))
+			e.finishAll(work.Outcome{Lease: e.leaseOnly("1"), Result: work.Done, Fingerprint: none})
+			e.Nil(e.row("1").Fingerprint)
+		}
+	}},
+	{"Finish/the last failure names the group", func(e *env) {
+		e.mark(mark("1"))
+		e.fail("1", "a")
+		e.fail("1", "b")
+		e.Equal("b", e.row("1").Group)
+		e.park("1", "")
+		e.Empty(e.row("1").Group)
 	}},
 	{"Finish/failures lower the priority of live work", func(e *env) {
 		for _, result := range []work.Result{work.Failed, work.GaveUp} {

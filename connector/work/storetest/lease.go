@@ -7,15 +7,18 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
+// leaseByAge leases rows of the flow in the order of their age.
+func (e *env) leaseByAge(n int, ttl time.Duration) []work.Lease {
+	return e.leaseOf(work.LeaseRequest{Flow: flow, N: n, TTL: ttl, Order: work.ByAge})
+}
+
 var leaseCases = []testCase{
 	{"Lease/gives up to n rows of the flow that are due", func(e *env) {
 		e.mark(mark("1"), mark("2"), mark("3"), markAt("4", time.Hour), work.Mark{Flow: "groups", Key: key("5")})
 		e.Len(e.lease(2, time.Hour), 2)
 		e.Len(e.lease(2, time.Hour), 1)
 		e.none()
-		leases, err := e.s.Lease(e.ctx, "none", owner, 1, time.Hour)
-		e.NoError(err)
-		e.Empty(leases)
+		e.Empty(e.leaseOf(work.LeaseRequest{Flow: "none", N: 1, TTL: time.Hour}))
 	}},
 	{"Lease/gives nothing for n of zero or less", func(e *env) {
 		e.mark(mark("1"))
@@ -33,20 +36,48 @@ var leaseCases = []testCase{
 		e.Equal([]string{"3", "1", "4"}, ids(e.lease(3, time.Hour)))
 		e.Equal([]string{"now", "later", "2", "0", "5"}, ids(e.lease(9, time.Hour)))
 	}},
+	{"Lease/by age, those due for longest first", func(e *env) {
+		for i, p := range []work.Priority{work.Bulk, work.Live, work.Retry, 7, work.Bulk, work.Live} {
+			e.mark(markWith(strconv.Itoa(i), p), work.Mark{Flow: "groups", Key: key("x")})
+			time.Sleep(time.Second)
+		}
+		expired := e.leaseByAge(1, time.Second) // due again in a second
+		e.Equal([]string{"0"}, ids(expired))
+		e.mark(markAt("future", time.Hour), markAt("soon", 2*time.Second))
+		time.Sleep(time.Minute)
+		e.Empty(e.leaseByAge(0, time.Hour))
+		e.Empty(e.leaseByAge(-1, time.Hour))
+		e.Equal([]string{"1", "2"}, ids(e.leaseByAge(2, time.Hour)))
+		e.Equal([]string{"3"}, ids(e.lease(1, time.Hour)), "by priority")
+		e.Equal([]string{"4", "5", "0", "soon"}, ids(e.leaseByAge(9, time.Hour)))
+		e.Empty(e.leaseByAge(9, time.Hour))
+	}},
+	{"Lease/tells since when the row could be leased", func(e *env) {
+		e.mark(markAt("1", time.Minute))
+		due := now().Add(time.Minute)
+		time.Sleep(time.Hour)
+		l := e.lease(1, time.Minute)[0]
+		e.Equal(due, l.Due)
+		e.mark(mark("1"))
+		time.Sleep(time.Hour)
+		e.Equal(l.Until, e.leaseOnly("1").Due, "of an expired lease: the expiry")
+	}},
 	{"Lease/carries the row", func(e *env) {
 		start := now()
 		m := markWith("1", work.Bulk)
-		m.Cause = work.Cause{Kind: "notification", EventID: "e", Time: start, RoutingKey: "k"}
+		m.Cause = fullCause()
 		e.mark(m, m)
 		e.run("1", work.Failed, time.Time{})
 		time.Sleep(time.Minute)
 		e.run("1", work.Failed, time.Time{})
 		e.run("1", work.Deferred, time.Time{})
+		due := now()
+		time.Sleep(time.Minute)
 		l := e.leaseOnly("1")
 		e.NotEmpty(l.Token)
 		l.Token = ""
 		e.Equal(work.Lease{
-			Flow: flow, Key: key("1"), Until: now().Add(time.Hour), Dirty: 2, Attempts: 2, Deferrals: 1,
+			Flow: flow, Key: key("1"), Until: now().Add(time.Hour), Dirty: 2, Due: due, Attempts: 2, Deferrals: 1,
 			FirstFailure: start, Priority: work.Bulk, Cause: m.Cause,
 		}, l)
 	}},

@@ -9,12 +9,20 @@ import (
 	"github.com/konnektor-go/konnektor/entity"
 )
 
+// fullCause returns a cause with all that one can have.
+func fullCause() work.Cause {
+	return work.Cause{
+		Kind: "notification", EventID: "e1", Time: now().Add(-time.Minute), RoutingKey: "a.b",
+		Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Hops: 2,
+	}
+}
+
 var markCases = []testCase{
 	{"Mark/makes a row", func(e *env) {
 		_, found, err := e.s.Get(e.ctx, flow, key("1"))
 		e.NoError(err)
 		e.False(found)
-		cause := work.Cause{Kind: "notification", EventID: "e1", Time: now().Add(-time.Minute), RoutingKey: "a.b"}
+		cause := fullCause()
 		seqs := e.mark(work.Mark{Flow: flow, Key: key("1"), Priority: work.Bulk, Cause: cause})
 		e.Equal([]int64{1}, seqs)
 		e.Equal(work.Row{
@@ -71,17 +79,60 @@ var markCases = []testCase{
 		e.mark(markWith("1", work.Bulk))
 		e.Equal(work.Live, e.row("1").Priority)
 	}},
-	{"Mark/replaces the priority of a row that waits for nothing", func(e *env) {
+	{"Mark/raises the priority of a row whose lease has expired", func(e *env) {
+		e.mark(mark("1"))
+		e.lease(1, time.Minute)
+		time.Sleep(time.Minute)
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Live, e.row("1").Priority)
+		e.mark(markWith("1", urgent))
+		e.Equal(urgent, e.row("1").Priority)
+	}},
+	{"Mark/raises the priority of a row whose time has come", func(e *env) {
+		e.mark(markAt("1", time.Minute))
+		time.Sleep(time.Minute)
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Live, e.row("1").Priority)
+	}},
+	{"Mark/replaces the priority of a row that is idle", func(e *env) {
 		e.mark(mark("1"))
 		e.run("1", work.Done, time.Time{})
 		e.mark(markWith("1", work.Bulk))
 		e.Equal(work.Bulk, e.row("1").Priority)
 	}},
+	{"Mark/replaces the priority of a row that waits for a date", func(e *env) {
+		e.mark(markAt("1", time.Hour))
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Bulk, e.row("1").Priority)
+		e.run("1", work.Done, time.Time{})
+		e.Equal(work.Waiting, e.row("1").State)
+		e.mark(markWith("1", work.Bulk), markWith("1", work.Retry), markWith("1", work.Bulk))
+		e.Equal(work.Retry, e.row("1").Priority, "the first replaces, the others raise")
+	}},
+	{"Mark/replaces the priority of a row that waits for a retry", func(e *env) {
+		e.mark(mark("1"))
+		e.run("1", work.Failed, now().Add(time.Hour))
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Bulk, e.row("1").Priority)
+	}},
+	{"Mark/replaces the priority of a row that is parked", func(e *env) {
+		e.mark(mark("1"))
+		e.run("1", work.GaveUp, time.Time{})
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Bulk, e.row("1").Priority)
+		e.run("1", work.GaveUp, time.Time{})
+		e.mark(markAt("1", time.Minute))
+		time.Sleep(time.Hour)
+		e.Equal(work.Parked, e.row("1").State, "until it is leased, though it could be")
+		e.mark(markWith("1", -200))
+		e.EqualValues(-200, e.row("1").Priority)
+	}},
 	{"Mark/gives a fresh start", func(e *env) {
 		e.mark(mark("1"))
 		e.run("1", work.Failed, time.Time{})
-		e.run("1", work.Failed, time.Time{})
+		e.fail("1", "down")
 		e.run("1", work.Deferred, time.Time{})
+		e.Equal("down", e.row("1").Group)
 		e.Equal(2, e.row("1").Attempts)
 		e.Equal(1, e.row("1").Deferrals)
 		e.mark(mark("1"))
@@ -90,6 +141,7 @@ var markCases = []testCase{
 		e.Zero(row.Deferrals)
 		e.Zero(row.FirstFailure)
 		e.Zero(row.LastFailure)
+		e.Empty(row.Group)
 	}},
 	{"Mark/wakes a parked row", func(e *env) {
 		e.mark(mark("1"))
@@ -112,8 +164,7 @@ var markCases = []testCase{
 			for _, k := range keys {
 				e.Equal([]int64{1}, e.mark(work.Mark{Flow: f, Key: k}))
 			}
-			leases, err := e.s.Lease(e.ctx, f, owner, 100, time.Hour)
-			e.NoError(err)
+			leases := e.leaseOf(work.LeaseRequest{Flow: f, N: 100, TTL: time.Hour})
 			var got []entity.Key
 			for _, l := range leases {
 				got = append(got, l.Key)
@@ -147,9 +198,7 @@ var markCases = []testCase{
 		e.NoError(err)
 		e.Equal(make([]error, len(leases)), errs)
 		e.finishAll(outcomes...)
-		counts, err := e.s.Counts(e.ctx)
-		e.NoError(err)
-		e.Equal(map[string]map[work.State]int{flow: {work.Idle: 500}}, counts)
+		e.Equal(map[string]map[work.State]work.Stat{flow: {work.Idle: {Rows: 500}}}, e.stats())
 	}},
 }
 
@@ -158,12 +207,13 @@ var laterCases = []testCase{
 		at := now().Add(time.Hour)
 		e.Equal([]int64{1}, e.mark(markAt("1", time.Hour)))
 		row := e.row("1")
-		e.Equal(work.Due, row.State)
+		e.Equal(work.Waiting, row.State)
 		e.Equal(at, row.Due)
 		e.none()
 		time.Sleep(time.Hour - time.Millisecond)
 		e.none()
 		time.Sleep(time.Millisecond)
+		e.Equal(work.Due, e.row("1").State)
 		e.leaseOnly("1")
 	}},
 	{"Later/makes the row due at the earlier time", func(e *env) {
@@ -179,7 +229,7 @@ var laterCases = []testCase{
 	{"Later/changes nothing else", func(e *env) {
 		e.mark(markWith("1", work.Bulk))
 		e.run("1", work.Failed, time.Time{})
-		e.run("1", work.Failed, time.Time{})
+		e.fail("1", "down")
 		e.run("1", work.Deferred, time.Time{})
 		want := e.row("1")
 		time.Sleep(time.Minute)
@@ -192,8 +242,9 @@ var laterCases = []testCase{
 	{"Later/a parked row sleeps until then and starts afresh", func(e *env) {
 		e.mark(mark("1"))
 		e.run("1", work.Failed, time.Time{})
-		e.run("1", work.GaveUp, time.Time{})
+		e.park("1", "down")
 		e.mark(markAt("1", time.Hour))
+		e.Equal("down", e.row("1").Group)
 		e.Equal(work.Parked, e.row("1").State)
 		e.Equal(2, e.row("1").Attempts)
 		e.none()
@@ -203,6 +254,7 @@ var laterCases = []testCase{
 		e.Zero(l.Deferrals)
 		e.Zero(l.FirstFailure)
 		e.Zero(e.row("1").LastFailure)
+		e.Empty(e.row("1").Group)
 		e.finish(l, work.Failed, time.Time{})
 		e.Equal(work.Due, e.row("1").State)
 		e.Equal(1, e.row("1").Attempts)

@@ -75,7 +75,7 @@ func (m *model) mark(mk work.Mark, now time.Time) int64 {
 		}
 		return r.told.Dirty
 	}
-	if r.due().IsZero() && r.run == nil || mk.Priority > r.told.Priority {
+	if raises := r.run != nil || r.state(now) == work.Due; !raises || mk.Priority > r.told.Priority {
 		r.told.Priority = mk.Priority
 	}
 	r.marked = first(r.marked, now)
@@ -86,27 +86,31 @@ func (m *model) mark(mk work.Mark, now time.Time) int64 {
 func (r *modelRow) freshStart() {
 	r.parked = false
 	r.told.Attempts, r.told.Deferrals = 0, 0
-	r.told.FirstFailure, r.told.LastFailure = time.Time{}, time.Time{}
+	r.told.FirstFailure, r.told.LastFailure, r.told.Group = time.Time{}, time.Time{}, ""
 }
 
 // ready returns the rows that can be leased, in an order that the contract
 // allows.
-func (m *model) ready(flow string, now time.Time) (ready []*modelRow) {
+func (m *model) ready(flow string, order work.Order, now time.Time) (ready []*modelRow) {
 	for _, r := range m.rows {
 		if t := r.free(); r.told.Flow == flow && !t.IsZero() && !t.After(now) {
 			ready = append(ready, r)
 		}
 	}
-	slices.SortFunc(ready, func(a, b *modelRow) int { return a.rank(b) })
+	slices.SortFunc(ready, func(a, b *modelRow) int { return a.rank(b, order) })
 	return ready
 }
 
-func (r *modelRow) rank(o *modelRow) int {
+func (r *modelRow) rank(o *modelRow, order work.Order) int {
+	if order == work.ByAge {
+		return r.free().Compare(o.free())
+	}
 	return cmp.Or(cmp.Compare(o.told.Priority, r.told.Priority), r.free().Compare(o.free()))
 }
 
 // lease gives the row to a run. It returns the lease without a token.
 func (r *modelRow) lease(owner string, now time.Time, ttl time.Duration) work.Lease {
+	due := r.free()
 	if r.parked {
 		r.freshStart()
 	}
@@ -114,7 +118,7 @@ func (r *modelRow) lease(owner string, now time.Time, ttl time.Duration) work.Le
 	r.dates = slices.DeleteFunc(r.dates, func(t time.Time) bool { return !t.After(now) })
 	r.owner = owner
 	r.run = &work.Lease{
-		Flow: r.told.Flow, Key: r.told.Key, Until: now.Add(ttl), Dirty: r.told.Dirty, Attempts: r.told.Attempts,
+		Flow: r.told.Flow, Key: r.told.Key, Until: now.Add(ttl), Dirty: r.told.Dirty, Due: due, Attempts: r.told.Attempts,
 		Deferrals: r.told.Deferrals, FirstFailure: r.told.FirstFailure, Priority: r.told.Priority, Cause: r.told.Cause,
 	}
 	return *r.run
@@ -136,7 +140,8 @@ func (m *model) finish(o work.Outcome, now time.Time) error {
 	r.asked = o.Next
 	switch o.Result {
 	case work.Done:
-		r.told.Done, r.told.Present = r.run.Dirty, o.Present
+		r.told.Done, r.told.Present, r.told.Applied = r.run.Dirty, o.Present, now
+		r.told.Fingerprint = append([]byte(nil), o.Fingerprint...)
 	case work.GaveUp:
 		r.asked = time.Time{}
 	default:
@@ -145,15 +150,18 @@ func (m *model) finish(o work.Outcome, now time.Time) error {
 		}
 	}
 	if r.marked.IsZero() { // else the marks have the last word
-		r.judge(o.Result, now)
+		r.judge(o, now)
 	}
 	r.told.Finished, r.told.LastResult, r.told.Summary = now, o.Result, o.Summary
 	r.run, r.owner = nil, ""
+	for _, mk := range o.Marks {
+		m.mark(mk, now)
+	}
 	return nil
 }
 
-func (r *modelRow) judge(result work.Result, now time.Time) {
-	t := &r.told
+func (r *modelRow) judge(o work.Outcome, now time.Time) {
+	t, result := &r.told, o.Result
 	if result == work.Done {
 		r.freshStart()
 		t.Priority = work.Live
@@ -165,7 +173,7 @@ func (r *modelRow) judge(result work.Result, now time.Time) {
 		t.Attempts++
 		t.Deferrals = 0
 		t.FirstFailure = first(t.FirstFailure, now)
-		t.LastFailure = now
+		t.LastFailure, t.Group = now, o.Group
 		t.Priority = min(t.Priority, work.Retry)
 		r.parked = result == work.GaveUp
 	}
@@ -187,20 +195,28 @@ func (r *modelRow) row(now time.Time) work.Row {
 	row.Due = r.due()
 	slices.SortFunc(r.dates, time.Time.Compare)
 	row.Later = append(row.Later, slices.Compact(slices.Clone(r.dates))...)
-	row.State = work.Idle
-	if !r.free().IsZero() {
-		row.State = work.Due
-	}
-	if r.parked {
-		row.State = work.Parked
-	}
+	row.State = r.state(now)
 	if r.run != nil {
 		row.LeaseOwner, row.LeaseUntil = r.owner, r.run.Until
-		if r.run.Until.After(now) {
-			row.State = work.Running
-		}
 	}
 	return row
+}
+
+func (r *modelRow) state(now time.Time) work.State {
+	free := r.free()
+	if r.parked {
+		return work.Parked
+	}
+	if free.IsZero() {
+		return work.Idle
+	}
+	if !free.After(now) {
+		return work.Due
+	}
+	if r.run != nil {
+		return work.Running
+	}
+	return work.Waiting
 }
 
 func (m *model) nextDue(flow string) (next time.Time) {
@@ -210,15 +226,4 @@ func (m *model) nextDue(flow string) (next time.Time) {
 		}
 	}
 	return next
-}
-
-func (m *model) counts(now time.Time) map[string]map[work.State]int {
-	counts := make(map[string]map[work.State]int)
-	for _, r := range m.rows {
-		if counts[r.told.Flow] == nil {
-			counts[r.told.Flow] = make(map[work.State]int)
-		}
-		counts[r.told.Flow][r.row(now).State]++
-	}
-	return counts
 }

@@ -12,8 +12,8 @@ import (
 )
 
 var parallelCases = []testCase{
-	{"Parallel/one run at a time and no mark is lost", func(e *env) { checkParallel(e, time.Hour) }},
-	{"Parallel/also when leases expire", func(e *env) { checkParallel(e, 5*time.Millisecond) }},
+	{"Parallel/one run at a time and no mark is lost", func(e *env) { checkParallel(time.Hour, e) }},
+	{"Parallel/also when leases expire", func(e *env) { checkParallel(5*time.Millisecond, e) }},
 }
 
 const (
@@ -69,9 +69,10 @@ func (w *witness) superseded(l work.Lease) bool {
 	return w.newest[l.Key] != l.Token
 }
 
-// checkParallel lets goroutines mark, lease and finish the same rows at once.
-// Runs take up to 10 ms.
-func checkParallel(e *env, ttl time.Duration) {
+// checkParallel lets goroutines mark, lease and finish the same rows at once,
+// by one or several stores of the same data. Runs take up to 10 ms.
+func checkParallel(ttl time.Duration, stores ...*env) {
+	e := stores[0]
 	for i := range parallelRows {
 		e.mark(mark(strconv.Itoa(i)))
 	}
@@ -80,10 +81,10 @@ func checkParallel(e *env, ttl time.Duration) {
 	errs := make(chan error, parallelMarkers+parallelRunners)
 	quiet := make(chan struct{})
 	for i := range parallelMarkers {
-		markers.Go(func() { errs <- markAtRandom(e, rand.New(rand.NewPCG(1, uint64(i)))) })
+		markers.Go(func() { errs <- markAtRandom(stores[i%len(stores)], rand.New(rand.NewPCG(1, uint64(i)))) })
 	}
 	for i := range parallelRunners {
-		runners.Go(func() { errs <- runAtRandom(e, w, ttl, quiet, rand.New(rand.NewPCG(2, uint64(i)))) })
+		runners.Go(func() { errs <- runAtRandom(stores[i%len(stores)], w, ttl, quiet, rand.New(rand.NewPCG(2, uint64(i)))) })
 	}
 	markers.Wait()
 	close(quiet)
@@ -127,7 +128,9 @@ func runAtRandom(e *env, w *witness, ttl time.Duration, quiet <-chan struct{}, r
 		if time.Since(start) > 20*time.Second { // it takes less than one
 			return errors.New("there is always something left to do")
 		}
-		leases, err := e.s.Lease(e.ctx, flow, owner, 1+r.IntN(3), ttl)
+		leases, err := e.s.Lease(e.ctx, work.LeaseRequest{
+			Flow: flow, Owner: owner, N: 1 + r.IntN(3), TTL: ttl, Order: work.Order(r.IntN(2)),
+		})
 		if err != nil {
 			return err
 		}

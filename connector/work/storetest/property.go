@@ -13,7 +13,7 @@ import (
 
 // checkModel drives the store and the model through random histories and
 // compares all that can be seen of them after each step.
-func checkModel(t *testing.T, open Open, restarts bool) {
+func checkModel(t *testing.T, open Open, use usage) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		rapid.SyncTest(rt, func(rt *rapid.T) {
@@ -23,9 +23,16 @@ func checkModel(t *testing.T, open Open, restarts bool) {
 			h := &history{env: e, t: rt, m: newModel()}
 			actions := map[string]func(*rapid.T){
 				"mark": h.mark, "lease": h.lease, "renew": h.renew, "finish": h.finish, "sleep": h.sleep, "": h.compare,
+				"list": h.list, "upcoming": h.upcoming, "prune idle": h.pruneIdle, "prune parked": h.pruneParked,
+				"forget": h.forget,
 			}
-			if restarts {
+			switch use {
+			case alone:
+			case restarting:
 				actions["restart"] = h.restart
+			case several:
+				h.stores = []*env{e, e.another()}
+				actions["change"] = h.change
 			}
 			rt.Repeat(actions)
 			h.compareAll()
@@ -41,7 +48,17 @@ type history struct {
 	m      *model
 	leases []work.Lease // all that were given, ended or not
 	step   int
+	stores []*env // of the same data, for change
 }
+
+// usage is what happens to the store besides calls.
+type usage int
+
+const (
+	alone usage = iota
+	restarting
+	several
+)
 
 var (
 	flows = []string{flow, "groups"}
@@ -65,17 +82,23 @@ var (
 		}
 		return now().Add(in)
 	})
+	anyMark = rapid.Custom(func(t *rapid.T) work.Mark {
+		return work.Mark{
+			Flow: anyFlow.Draw(t, "flow"), Key: anyKey.Draw(t, "key"), Due: anyTime.Draw(t, "due"),
+			Priority: anyPriority.Draw(t, "priority"),
+			Cause: work.Cause{
+				EventID: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "event"), Time: now(),
+				Trace: rapid.SampledFrom([]string{"", "t"}).Draw(t, "trace"), Hops: rapid.IntRange(0, 2).Draw(t, "hops"),
+			},
+		}
+	})
+	anyGroup = rapid.SampledFrom([]string{"", "x", "y"})
 )
 
 func (h *history) mark(t *rapid.T) {
-	marks := make([]work.Mark, rapid.IntRange(1, 3).Draw(t, "marks"))
+	marks := rapid.SliceOfN(anyMark, 1, 3).Draw(t, "marks")
 	want := make([]int64, len(marks))
 	for i := range marks {
-		marks[i] = work.Mark{
-			Flow: anyFlow.Draw(t, "flow"), Key: anyKey.Draw(t, "key"), Due: anyTime.Draw(t, "due"),
-			Priority: anyPriority.Draw(t, "priority"),
-			Cause:    work.Cause{EventID: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "event"), Time: now()},
-		}
 		want[i] = h.m.mark(marks[i], now())
 	}
 	got, err := h.s.Mark(h.ctx, marks)
@@ -85,9 +108,9 @@ func (h *history) mark(t *rapid.T) {
 
 func (h *history) lease(t *rapid.T) {
 	f, n, ttl := anyFlow.Draw(t, "flow"), rapid.IntRange(0, 4).Draw(t, "n"), anyTTL.Draw(t, "ttl")
-	leases, err := h.s.Lease(h.ctx, f, owner, n, ttl)
-	h.NoError(err)
-	ready := h.m.ready(f, now())
+	order := rapid.SampledFrom([]work.Order{work.ByPriority, work.ByAge}).Draw(t, "order")
+	leases := h.leaseOf(work.LeaseRequest{Flow: f, N: n, TTL: ttl, Order: order})
+	ready := h.m.ready(f, order, now())
 	h.Len(leases, min(n, len(ready)))
 	// Rows of the same rank may come in any order: compare ranks with the
 	// model's, then let the model give the rows that the store gave.
@@ -96,7 +119,7 @@ func (h *history) lease(t *rapid.T) {
 		r := h.m.rows[modelID{l.Flow, l.Key}]
 		h.Contains(ready, r)
 		h.NotContains(given, r)
-		h.Zero(r.rank(ready[i]))
+		h.Zero(r.rank(ready[i], order))
 		given[i] = r
 	}
 	for i, l := range leases {
@@ -139,6 +162,8 @@ func (h *history) finish(t *rapid.T) {
 		outcomes[i] = work.Outcome{
 			Lease: h.pick(t), Result: anyResult.Draw(t, "result"), Next: anyTime.Draw(t, "next"),
 			Present: rapid.Bool().Draw(t, "present"), Summary: rapid.SampledFrom([]string{"", "x"}).Draw(t, "summary"),
+			Fingerprint: rapid.SampledFrom([][]byte{nil, {}, {0}, {1, 2}}).Draw(t, "fingerprint"),
+			Group:       anyGroup.Draw(t, "group"), Marks: rapid.SliceOfN(anyMark, 0, 2).Draw(t, "marks"),
 		}
 		want[i] = h.m.finish(outcomes[i], now())
 	}
@@ -160,6 +185,19 @@ func (h *history) restart(t *rapid.T) {
 	h.m.restart(now())
 }
 
+// change lets another store of the same data make the next calls.
+func (h *history) change(t *rapid.T) {
+	i := rapid.IntRange(0, 3).Draw(t, "store")
+	if i >= len(h.stores) {
+		if rapid.IntRange(0, 3).Draw(t, "open if 0") != 0 { // it takes long
+			t.Skip("not now")
+		}
+		i = len(h.stores)
+		h.stores = append(h.stores, h.stores[0].another())
+	}
+	h.env = h.stores[i]
+}
+
 // compare runs after every step. It looks at one row and one flow in turn, so
 // that a history does not take seconds; the last look is at all.
 func (h *history) compare(*rapid.T) {
@@ -175,14 +213,11 @@ func (h *history) compareAll() {
 		}
 		h.compareFlow(f)
 	}
-	counts, err := h.s.Counts(h.ctx)
-	h.NoError(err)
-	h.Equal(h.m.counts(now()), counts)
+	h.Equal(h.m.stats(now()), h.stats())
 }
 
 func (h *history) compareRow(id modelID) {
-	got, found, err := h.s.Get(h.ctx, id.flow, id.key)
-	h.NoError(err)
+	got, found := h.get(id.flow, id.key)
 	r := h.m.rows[id]
 	h.Equal(r != nil, found)
 	if found {
@@ -194,4 +229,10 @@ func (h *history) compareFlow(f string) {
 	next, err := h.s.NextDue(h.ctx, f)
 	h.NoError(err)
 	h.Equal(h.m.nextDue(f), next)
+	groups, err := h.s.ParkedGroups(h.ctx, f)
+	h.NoError(err)
+	h.compareGroups(h.m.groups(f), groups)
+	if h.step%8 == 0 {
+		h.Equal(h.m.stats(now()), h.stats())
+	}
 }

@@ -40,31 +40,6 @@ var readCases = []testCase{
 		time.Sleep(time.Until(e.nextDue()))
 		e.leaseOnly("1")
 	}},
-	{"Counts/by flow and state", func(e *env) {
-		counts, err := e.s.Counts(e.ctx)
-		e.NoError(err)
-		e.Empty(counts)
-		e.mark(mark("idle"), mark("parked"), mark("running"), mark("expired"))
-		for _, l := range e.lease(4, time.Minute) {
-			switch l.Key.ID {
-			case "idle":
-				e.finish(l, work.Done, time.Time{})
-			case "parked":
-				e.finish(l, work.GaveUp, time.Time{})
-			case "running":
-				_, err := e.s.Renew(e.ctx, []work.Lease{l}, time.Hour)
-				e.NoError(err)
-			}
-		}
-		e.mark(mark("due"), markAt("future", time.Hour), work.Mark{Flow: "groups", Key: key("1")})
-		time.Sleep(time.Minute)
-		counts, err = e.s.Counts(e.ctx)
-		e.NoError(err)
-		e.Equal(map[string]map[work.State]int{
-			flow:     {work.Idle: 1, work.Parked: 1, work.Running: 1, work.Due: 3},
-			"groups": {work.Due: 1},
-		}, counts)
-	}},
 	{"Secret/is 32 random bytes and stays", func(e *env) {
 		secret, err := e.s.Secret(e.ctx)
 		e.NoError(err)
@@ -95,11 +70,17 @@ var readCases = []testCase{
 		time.Sleep(1500 * time.Microsecond)
 		l := e.leaseOnly("1")
 		check(m.Cause.Time, l.Cause.Time)
+		check(row.Due, l.Due)
 		e.WithinDuration(time.Now().Add(time.Hour), l.Until, time.Millisecond)
 		check(l.Until, e.row("1").LeaseUntil)
 		check(l.Until, e.nextDue())
 		e.finish(l, work.Failed, odd(time.Minute))
 		row = e.row("1")
+		coming := e.upcoming(work.Upcoming{}, 9)
+		check(odd(time.Minute), coming[0].At)
+		check(row.Later[0], coming[1].At)
+		e.Empty(e.upcoming(work.Upcoming{At: coming[1].At.In(zone), Key: coming[1].Key}, 9))
+		check(row.Due, e.stats()[flow][work.Waiting].Oldest)
 		check(odd(time.Minute), row.Due)
 		check(time.Now(), row.Finished)
 		check(time.Now(), row.FirstFailure)
@@ -108,6 +89,15 @@ var readCases = []testCase{
 		all, err := e.s.ListRejected(e.ctx, "", 1)
 		e.NoError(err)
 		check(odd(0), all[0].Received)
+		time.Sleep(time.Minute + time.Second)
+		e.run("1", work.GaveUp, time.Time{})
+		check(e.row("1").LastFailure, e.stats()[flow][work.Parked].Oldest)
+		groups := e.groups()
+		check(e.row("1").LastFailure, groups[0].First)
+		check(e.row("1").LastFailure, groups[0].Last)
+		e.mark(mark("1"))
+		e.run("1", work.Done, time.Time{})
+		check(time.Now(), e.row("1").Applied)
 	}},
 	{"Times/may be of any year", func(e *env) {
 		for _, at := range []time.Time{
@@ -121,6 +111,7 @@ var readCases = []testCase{
 			e.Equal(at, row.Cause.Time)
 			if at.After(time.Now()) {
 				e.Contains(row.Later, at)
+				e.Contains(e.upcoming(work.Upcoming{}, 9), work.Upcoming{At: at, Key: key("1")})
 			}
 		}
 	}},

@@ -20,10 +20,13 @@ type Open func(dir string) (s work.Store, closeStore func() error, err error)
 
 // Run checks what holds for every store.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]testCase{markCases, laterCases, leaseCases, outcomeCases, finishCases, readCases, writeCases, rejectedCases, parallelCases} {
+	for _, group := range [][]testCase{
+		markCases, laterCases, leaseCases, outcomeCases, finishCases, fanOutCases, readCases, listCases, upcomingCases,
+		statsCases, pruneCases, writeCases, rejectedCases, parallelCases,
+	} {
 		runCases(t, open, group)
 	}
-	t.Run("RandomHistories", func(t *testing.T) { checkModel(t, open, false) })
+	t.Run("RandomHistories", func(t *testing.T) { checkModel(t, open, alone) })
 	t.Run("RandomRejected", func(t *testing.T) { checkRejectedModel(t, open) })
 }
 
@@ -36,7 +39,14 @@ func RunDurable(t *testing.T, open Open) {
 // ends the leases of the process before.
 func RunSingle(t *testing.T, open Open) {
 	runCases(t, open, singleCases)
-	t.Run("RandomHistoriesWithRestarts", func(t *testing.T) { checkModel(t, open, true) })
+	t.Run("RandomHistoriesWithRestarts", func(t *testing.T) { checkModel(t, open, restarting) })
+}
+
+// RunShared checks a store that several processes can use at once. It opens it
+// several times with the same dir, in one bubble.
+func RunShared(t *testing.T, open Open) {
+	runCases(t, open, sharedCases)
+	t.Run("RandomHistoriesOfSeveral", func(t *testing.T) { checkModel(t, open, several) })
 }
 
 // testCase is one rule of the contract.
@@ -74,6 +84,7 @@ type env struct {
 	dir        string
 	s          work.Store
 	closeStore func() error
+	others     []func() error // close what another opened
 }
 
 func (e *env) open() {
@@ -83,14 +94,26 @@ func (e *env) open() {
 }
 
 func (e *env) close() {
-	if e.closeStore != nil {
-		e.NoError(e.closeStore())
+	for _, closeStore := range append(e.others, e.closeStore) {
+		if closeStore != nil {
+			e.NoError(closeStore())
+		}
 	}
+	e.others = nil
 }
 
 func (e *env) reopen() {
 	e.close()
 	e.open()
+}
+
+// another opens the store once more, as another process would.
+func (e *env) another() *env {
+	o := *e
+	o.others = nil
+	o.open()
+	e.others = append(e.others, o.closeStore)
+	return &o
 }
 
 func key(id string) entity.Key { return entity.Key{Type: "persons", ID: id} }
@@ -124,7 +147,13 @@ func (e *env) mark(marks ...work.Mark) []int64 {
 }
 
 func (e *env) lease(n int, ttl time.Duration) []work.Lease {
-	leases, err := e.s.Lease(e.ctx, flow, owner, n, ttl)
+	return e.leaseOf(work.LeaseRequest{Flow: flow, N: n, TTL: ttl})
+}
+
+// leaseOf leases for the owner of all cases.
+func (e *env) leaseOf(req work.LeaseRequest) []work.Lease {
+	req.Owner = owner
+	leases, err := e.s.Lease(e.ctx, req)
 	e.NoError(err)
 	return leases
 }
@@ -151,16 +180,33 @@ func (e *env) finishAll(outcomes ...work.Outcome) {
 	}
 }
 
+// fail and park let a run of the row of id, which alone is due, fail with a
+// group.
+func (e *env) fail(id, group string) {
+	e.finishAll(work.Outcome{Lease: e.leaseOnly(id), Result: work.Failed, Group: group})
+}
+
+func (e *env) park(id, group string) {
+	e.finishAll(work.Outcome{Lease: e.leaseOnly(id), Result: work.GaveUp, Group: group})
+}
+
 // run leases the row of id, which alone is due, and finishes it.
 func (e *env) run(id string, result work.Result, next time.Time) {
 	e.finish(e.leaseOnly(id), result, next)
 }
 
-func (e *env) row(id string) work.Row {
-	row, found, err := e.s.Get(e.ctx, flow, key(id))
-	e.NoError(err)
+func (e *env) row(id string) work.Row { return e.rowOf(flow, id) }
+
+func (e *env) rowOf(flow, id string) work.Row {
+	row, found := e.get(flow, key(id))
 	e.True(found)
 	return row
+}
+
+func (e *env) get(flow string, k entity.Key) (work.Row, bool) {
+	row, found, err := e.s.Get(e.ctx, flow, k)
+	e.NoError(err)
+	return row, found
 }
 
 func (e *env) nextDue() time.Time {

@@ -21,16 +21,22 @@ var writeCases = []testCase{
 	}},
 	{"Write/arguments and results are not shared", func(e *env) {
 		marks := []work.Mark{mark("1"), markAt("1", time.Hour)}
-		e.mark(marks...)
+		e.mark(mark("1"))
+		fingerprint := []byte("f")
+		e.finishAll(work.Outcome{Lease: e.leaseOnly("1"), Result: work.Done, Fingerprint: fingerprint, Marks: marks})
 		clear(marks)
+		clear(fingerprint)
 		payload, metadata := []byte("payload"), map[string]string{"a": "1"}
 		e.reject(work.Rejected{Payload: payload, Metadata: metadata})
 		clear(payload)
 		clear(metadata)
 		for range 2 {
-			row := e.row("1")
-			e.Equal([]time.Time{now().Add(time.Hour)}, row.Later)
-			clear(row.Later)
+			for _, row := range []work.Row{e.row("1"), e.list(work.Due, 1)[0]} {
+				e.Equal([]time.Time{now().Add(time.Hour)}, row.Later)
+				e.Equal("f", string(row.Fingerprint))
+				clear(row.Later)
+				clear(row.Fingerprint)
+			}
 			listed := e.listRejected("", 1)[0]
 			got, _ := e.getRejected(listed.ID)
 			for _, r := range []work.Rejected{listed, got} {
@@ -39,10 +45,9 @@ var writeCases = []testCase{
 				clear(r.Payload)
 				clear(r.Metadata)
 			}
-			counts, err := e.s.Counts(e.ctx)
-			e.NoError(err)
-			e.Equal(1, counts[flow][work.Due])
-			clear(counts[flow])
+			stats := e.stats()
+			e.Equal(1, stats[flow][work.Due].Rows)
+			clear(stats[flow])
 		}
 	}},
 	{"Write/an ended context stores nothing", checkEndedContext},
@@ -64,11 +69,11 @@ func checkEndedContext(e *env) {
 	cancel()
 	_, err := e.s.Mark(ctx, []work.Mark{mark("1"), mark("3")})
 	e.ErrorIs(err, context.Canceled)
-	_, err = e.s.Lease(ctx, flow, owner, 10, time.Hour)
+	_, err = e.s.Lease(ctx, work.LeaseRequest{Flow: flow, Owner: owner, N: 10, TTL: time.Hour})
 	e.ErrorIs(err, context.Canceled)
 	_, err = e.s.Renew(ctx, []work.Lease{l}, 2*time.Hour)
 	e.ErrorIs(err, context.Canceled)
-	_, err = e.s.Finish(ctx, []work.Outcome{{Lease: l, Result: work.Done}})
+	_, err = e.s.Finish(ctx, []work.Outcome{{Lease: l, Result: work.Done, Marks: []work.Mark{mark("3")}}})
 	e.ErrorIs(err, context.Canceled)
 	e.ErrorIs(e.s.Reject(ctx, []work.Rejected{{}}), context.Canceled)
 	_, err = e.s.NextDue(ctx, flow)
@@ -76,7 +81,19 @@ func checkEndedContext(e *env) {
 	_, found, err := e.s.Get(ctx, flow, key("1"))
 	e.ErrorIs(err, context.Canceled)
 	e.False(found)
-	_, err = e.s.Counts(ctx)
+	_, err = e.s.List(ctx, work.Query{Flow: flow, State: work.Due, Limit: 1})
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.Upcoming(ctx, flow, work.Upcoming{}, 1)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.Stats(ctx)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.ParkedGroups(ctx, flow)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.PruneIdle(ctx, now().Add(time.Hour), 10)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.PruneParked(ctx, now().Add(time.Hour), 10)
+	e.ErrorIs(err, context.Canceled)
+	_, err = e.s.Forget(ctx, key(other))
 	e.ErrorIs(err, context.Canceled)
 	_, err = e.s.ListRejected(ctx, "", 1)
 	e.ErrorIs(err, context.Canceled)

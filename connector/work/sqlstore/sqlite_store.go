@@ -14,37 +14,37 @@ import (
 )
 
 var (
-	_ work.Store = (*Store)(nil)
+	_ work.Store = (*SQLite)(nil)
 
 	errClosed = errors.New("the store is closed")
 )
 
-// Config is what a Store can be told. The zero Config works.
-type Config struct {
-	// LockWait is how long New waits for another process to let go of the file,
+// SQLiteConfig is what a SQLite can be told. The zero SQLiteConfig works.
+type SQLiteConfig struct {
+	// LockWait is how long NewSQLite waits for another process to let go of the file,
 	// for example while a service restarts. 0 means one second.
 	LockWait time.Duration
 }
 
-func (c Config) withDefaults() Config {
+func (c SQLiteConfig) withDefaults() SQLiteConfig {
 	if c.LockWait == 0 {
 		c.LockWait = time.Second
 	}
 	return c
 }
 
-func (c Config) validate() error {
+func (c SQLiteConfig) validate() error {
 	if c.LockWait < 0 || c.LockWait > time.Minute {
 		return fmt.Errorf("LockWait: %v; use 0 to 1m, 0 means 1s", c.LockWait)
 	}
 	return nil
 }
 
-// Store is a [work.Store] in a database. Make one with New. Its methods may be
+// SQLite is a [work.Store] in a database. Make one with NewSQLite. Its methods may be
 // called concurrently.
-type Store struct {
+type SQLite struct {
 	db     *sql.DB
-	cfg    Config
+	cfg    SQLiteConfig
 	secret []byte
 	stmts  map[string]*sql.Stmt // by their text, not changed after New
 
@@ -53,14 +53,14 @@ type Store struct {
 	closed bool
 }
 
-// New opens the work store in db, which must be a SQLite database in a file,
+// NewSQLite opens the work store in db, which must be a SQLite database in a file,
 // and makes its tables or brings them up to date. It limits db to one open
 // connection, which then belongs to the store: give it a *sql.DB of its own.
 //
 // Leases that an earlier process left are ended and their rows are due at once.
-// It is an error if another process, another pool or another Store uses the
+// It is an error if another process, another pool or another store uses the
 // file.
-func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
+func NewSQLite(ctx context.Context, db *sql.DB, cfg SQLiteConfig) (*SQLite, error) {
 	if db == nil {
 		return nil, errors.New("db: is nil; open one with sql.Open and a SQLite driver")
 	}
@@ -69,14 +69,14 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &Store{db: db, cfg: cfg, stmts: make(map[string]*sql.Stmt)}
+	s := &SQLite{db: db, cfg: cfg, stmts: make(map[string]*sql.Stmt)}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) error {
+func (s *SQLite) open(ctx context.Context) error {
 	conn, err := s.conn(ctx)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (s *Store) open(ctx context.Context) error {
 // Close ends the store: what the write-ahead log holds is moved into the
 // database, and the file is free for another process. Calls under way are
 // waited for, later ones fail. It does not close db, which the caller opened.
-func (s *Store) Close() error {
+func (s *SQLite) Close() error {
 	s.mu.Lock()
 	first, opened := !s.closed, s.ready != nil
 	s.closed = true
@@ -125,13 +125,13 @@ func (s *Store) Close() error {
 
 // Durable returns true: what a method has stored survives the process and a
 // loss of power.
-func (s *Store) Durable() bool { return true }
+func (s *SQLite) Durable() bool { return true }
 
 // Shared returns false: one process has the file.
-func (s *Store) Shared() bool { return false }
+func (s *SQLite) Shared() bool { return false }
 
 // Secret implements [work.Store].
-func (s *Store) Secret(ctx context.Context) ([]byte, error) {
+func (s *SQLite) Secret(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("work store: secret: %w", err)
 	}
@@ -140,7 +140,7 @@ func (s *Store) Secret(ctx context.Context) ([]byte, error) {
 
 // conn takes the connection, waiting for its turn. database/sql may have
 // replaced it since the last call, so that it must be set up again.
-func (s *Store) conn(ctx context.Context) (*sql.Conn, error) {
+func (s *SQLite) conn(ctx context.Context) (*sql.Conn, error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (s *Store) conn(ctx context.Context) (*sql.Conn, error) {
 	return conn, nil
 }
 
-func (s *Store) setUpOnce(ctx context.Context, conn *sql.Conn, current any) error {
+func (s *SQLite) setUpOnce(ctx context.Context, conn *sql.Conn, current any) error {
 	s.mu.Lock()
 	known, closed := s.ready == current, s.closed
 	s.mu.Unlock()
@@ -183,7 +183,7 @@ func (s *Store) setUpOnce(ctx context.Context, conn *sql.Conn, current any) erro
 }
 
 // discard makes database/sql close the connection rather than use it again.
-func (s *Store) discard(conn *sql.Conn) {
+func (s *SQLite) discard(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = conn.Close()
 }
@@ -200,7 +200,7 @@ func (ss session) stmt(query string) *sql.Stmt { return ss.tx.StmtContext(ss.ctx
 // transact runs f in a transaction. Once f has begun, the context's end does
 // not stop it: it takes milliseconds, and a driver that is interrupted may close
 // the connection, and with it give up the file.
-func (s *Store) transact(ctx context.Context, what string, f func(session) error) (err error) {
+func (s *SQLite) transact(ctx context.Context, what string, f func(session) error) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("work store: %s: %w", what, err)

@@ -1,0 +1,249 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/entity"
+	"github.com/konnektor-go/konnektor/failure"
+)
+
+// scope names the instrumentation, as OpenTelemetry has it.
+const scope = "github.com/konnektor-go/konnektor/connector"
+
+// The attributes of metrics and spans. None holds personal data.
+const (
+	attrConnector = attribute.Key("konnektor.connector")
+	attrFlow      = attribute.Key("konnektor.flow")
+	attrTopic     = attribute.Key("konnektor.topic")
+	attrOutcome   = attribute.Key("konnektor.outcome")
+	attrChange    = attribute.Key("konnektor.change")
+	attrStage     = attribute.Key("konnektor.stage")
+	attrState     = attribute.Key("konnektor.state")
+	attrSystem    = attribute.Key("konnektor.system")
+	attrEntity    = attribute.Key("konnektor.entity")
+	attrAttempt   = attribute.Key("konnektor.attempt")
+	attrMessageID = attribute.Key("messaging.message.id")
+)
+
+// seconds are the bounds of the histograms of durations: from an answer out of
+// a cache to a day.
+var seconds = metric.WithExplicitBucketBoundaries(
+	.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6*3600, 24*3600)
+
+// meter has the instruments of a connector. See the package comment for what
+// they mean.
+type meter struct {
+	name          attribute.KeyValue
+	notifications metric.Int64Counter
+	reconciles    metric.Int64Counter
+	duration      metric.Float64Histogram
+	stage         metric.Float64Histogram
+	wait          metric.Float64Histogram
+	lag           metric.Float64Histogram
+	tracer        trace.Tracer
+
+	intakes  sync.Map // of topic and outcome to their measurement option
+	observed metric.Registration
+}
+
+func (s *session) newMeter() (*meter, error) {
+	api := s.cfg.MeterProvider.Meter(scope)
+	m := &meter{name: attrConnector.String(s.name), tracer: s.cfg.TracerProvider.Tracer(scope)}
+	var errs [12]error
+	m.notifications, errs[0] = api.Int64Counter("konnektor.notifications",
+		metric.WithUnit("{message}"), metric.WithDescription("Messages taken in, by what came of them: marked, irrelevant or rejected."))
+	m.reconciles, errs[1] = api.Int64Counter("konnektor.reconciles",
+		metric.WithUnit("{run}"), metric.WithDescription("Reconciles by outcome and change."))
+	m.duration, errs[2] = api.Float64Histogram("konnektor.reconcile.duration", seconds,
+		metric.WithUnit("s"), metric.WithDescription("From the lease of an entity to the commit of the outcome."))
+	m.stage, errs[3] = api.Float64Histogram("konnektor.stage.duration", seconds,
+		metric.WithUnit("s"), metric.WithDescription("Fetching, mapping and writing."))
+	m.wait, errs[4] = api.Float64Histogram("konnektor.wait", seconds,
+		metric.WithUnit("s"), metric.WithDescription("From when an entity was due to its lease."))
+	m.lag, errs[5] = api.Float64Histogram("konnektor.lag", seconds,
+		metric.WithUnit("s"), metric.WithDescription("From a notification's own time to the moment when the target is right."))
+	rows, err := api.Int64ObservableGauge("konnektor.rows",
+		metric.WithUnit("{entity}"), metric.WithDescription("Entities in the work store by state."))
+	errs[6] = err
+	age, err := api.Float64ObservableGauge("konnektor.rows.age",
+		metric.WithUnit("s"), metric.WithDescription("For how long the oldest entity has been due or parked."))
+	errs[7] = err
+	open, err := api.Int64ObservableGauge("konnektor.breaker.open",
+		metric.WithUnit("1"), metric.WithDescription("1 while a flow waits for its source or target, else 0."))
+	errs[8] = err
+	active, err := api.Int64ObservableGauge("konnektor.runs",
+		metric.WithUnit("{run}"), metric.WithDescription("Reconciles under way by stage."))
+	errs[9] = err
+	stuck, err := api.Int64ObservableGauge("konnektor.runs.stuck",
+		metric.WithUnit("{run}"), metric.WithDescription("Reconciles that do not end though their time is over."))
+	errs[10] = err
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	m.observed, err = api.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		for _, l := range s.loops {
+			l.meter.observeLoop(o, l.status(), open, active, stuck)
+		}
+		return s.observeRows(ctx, o, m.name, rows, age)
+	}, rows, age, open, active, stuck)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return m, nil
+}
+
+// close ends the observations of a meter.
+func (m *meter) close() { _ = m.observed.Unregister() } // fails only if there is nothing to end
+
+// observeRows reports what the work store holds of the connector's flows.
+func (s *session) observeRows(ctx context.Context, o metric.Observer, name attribute.KeyValue, rows metric.Int64Observable, age metric.Float64Observable) error {
+	stats, err := s.cfg.Store.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range s.flows {
+		for _, state := range []work.State{work.Idle, work.Waiting, work.Due, work.Running, work.Parked} {
+			stat := stats[f.name][state]
+			attrs := metric.WithAttributeSet(attribute.NewSet(name, attrFlow.String(f.name), attrState.String(string(state))))
+			o.ObserveInt64(rows, int64(stat.Rows), attrs)
+			if state == work.Due || state == work.Parked {
+				old := 0.0
+				if !stat.Oldest.IsZero() {
+					old = max(0, time.Since(stat.Oldest).Seconds())
+				}
+				o.ObserveFloat64(age, old, attrs)
+			}
+		}
+	}
+	return nil
+}
+
+// notified counts a message.
+func (m *meter) notified(topic, outcome string) {
+	key := [2]string{topic, outcome}
+	set, found := m.intakes.Load(key)
+	if !found {
+		set = metric.WithAttributeSet(attribute.NewSet(m.name, attrTopic.String(topic), attrOutcome.String(outcome)))
+		m.intakes.Store(key, set)
+	}
+	m.notifications.Add(context.Background(), 1, set.(metric.MeasurementOption)) //nolint:forcetypeassert // nothing else is stored
+}
+
+// flowMeter is a meter for one flow.
+type flowMeter struct {
+	*meter
+
+	flow     attribute.KeyValue
+	set      metric.MeasurementOption            // the flow
+	stages   map[string]metric.MeasurementOption // the flow and a stage
+	outcomes sync.Map                            // of ending to its measurement option
+}
+
+// ending is how a run ended, as metrics have it.
+type ending struct{ outcome, change string }
+
+// of returns the flow's attributes with an ending. There are few of them.
+func (m *flowMeter) of(e ending) metric.MeasurementOption {
+	if set, found := m.outcomes.Load(e); found {
+		return set.(metric.MeasurementOption) //nolint:forcetypeassert // nothing else is stored
+	}
+	set := metric.WithAttributeSet(attribute.NewSet(m.name, m.flow, attrOutcome.String(e.outcome), attrChange.String(e.change)))
+	m.outcomes.Store(e, set)
+	return set
+}
+
+func (m *meter) forFlow(flow string) *flowMeter {
+	f := &flowMeter{meter: m, flow: attrFlow.String(flow), stages: make(map[string]metric.MeasurementOption)}
+	f.set = metric.WithAttributeSet(attribute.NewSet(m.name, f.flow))
+	for _, stage := range []string{fetching, mapping, writing} {
+		f.stages[stage] = metric.WithAttributeSet(attribute.NewSet(m.name, f.flow, attrStage.String(stage)))
+	}
+	return f
+}
+
+func (m *flowMeter) observeLoop(o metric.Observer, status FlowStatus, open, active, stuck metric.Int64Observable) {
+	for system, b := range map[string]BreakerStatus{"source": status.Source, "target": status.Target} {
+		n := int64(0)
+		if b.Open {
+			n = 1
+		}
+		o.ObserveInt64(open, n, metric.WithAttributeSet(attribute.NewSet(m.name, m.flow, attrSystem.String(system))))
+	}
+	at, over := make(map[string]int64), int64(0)
+	for _, r := range status.Runs {
+		at[r.Stage]++
+		if r.Stuck {
+			over++
+		}
+	}
+	for stage, set := range m.stages {
+		o.ObserveInt64(active, at[stage], set)
+	}
+	o.ObserveInt64(stuck, over, m.set)
+}
+
+// begin begins the span of a run, as a part of the trace that its notification
+// belongs to. It returns what to call when the outcome is stored.
+func (m *flowMeter) begin(ctx context.Context, r *run, hasher entity.Hasher) (context.Context, func(work.Outcome, report, error)) {
+	lease := r.lease
+	m.wait.Record(ctx, r.begun.Sub(lease.Due).Seconds(), m.set)
+	if lease.Cause.Trace != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": lease.Cause.Trace})
+	}
+	ctx, span := m.tracer.Start(ctx, "reconcile "+m.flow.Value.AsString(), trace.WithSpanKind(trace.SpanKindConsumer))
+	if span.IsRecording() {
+		span.SetAttributes(m.name, m.flow, attrEntity.String(hasher.Hash(lease.Key)),
+			attrAttempt.Int(lease.Attempts+1), attrMessageID.String(lease.Cause.EventID))
+	}
+	return ctx, func(o work.Outcome, rep report, err error) {
+		now := time.Now()
+		end := ending{string(o.Result), "none"}
+		if o.Result == "" {
+			end.outcome = "lost"
+		}
+		if o.Result == work.Done {
+			end.change = rep.change.Op.String()
+			if !lease.Cause.Time.IsZero() {
+				m.lag.Record(ctx, max(0, now.Sub(lease.Cause.Time).Seconds()), m.set)
+			}
+		}
+		m.reconciles.Add(ctx, 1, m.of(end))
+		m.duration.Record(ctx, now.Sub(r.begun).Seconds(), m.set)
+		if span.IsRecording() {
+			span.SetAttributes(attrOutcome.String(end.outcome), attrChange.String(end.change))
+		}
+		if err != nil {
+			span.SetStatus(codes.Error, failure.Of(err).String())
+		}
+		span.End()
+	}
+}
+
+// watch returns what notes the stages of a run: in its status, the metrics and
+// the trace. The texts of errors are not for traces, they may hold more than an
+// operator's log may.
+func (m *flowMeter) watch(r *run) func(context.Context, string) (context.Context, func(error)) {
+	return func(ctx context.Context, stage string) (context.Context, func(error)) {
+		begun := time.Now()
+		r.stage.Store(&stageStatus{stage, begun})
+		ctx, span := m.tracer.Start(ctx, stage)
+		return ctx, func(err error) {
+			m.stage.Record(ctx, time.Since(begun).Seconds(), m.stages[stage])
+			if err != nil {
+				span.SetStatus(codes.Error, failure.Of(err).String())
+			}
+			span.End()
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+// sqlPostgresFinish stores outcomes of distinct rows, see [work.Outcome] for the
+// table. Their rows are locked in the order of the keys, and with them those
+// that will be marked, which come without a token. If a mark for now came during
+// the run (renewed), it has left attempts, deferrals and failures empty, and
+// they stay so.
+const sqlPostgresFinish = `WITH locked AS MATERIALIZED (
+	SELECT o.num, o.flow, o.type, o.id, o.result, o.next, o.present, o.fingerprint, o.summary, o.failure_group,
+		o.result = 'done' AS done, o.result IN ('failed', 'gave_up') AS spent,
+		w.token = o.token AS known, w.lease_until IS NOT NULL AS held
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::boolean[],
+			$8::bytea[], $9::bytea[], $10::bytea[])
+		WITH ORDINALITY AS o (flow, type, id, token, result, next, present, fingerprint, summary, failure_group, num)
+	JOIN {schema}.work AS w ON w.flow = o.flow AND w.type = o.type AND w.id = o.id
+	` + oneByOne + ` ORDER BY o.num FOR UPDATE OF w
+), finished AS (
+	UPDATE {schema}.work AS w SET
+		due = least(w.due,
+			CASE WHEN o.done THEN o.next WHEN o.result = 'gave_up' THEN NULL ELSE coalesce(o.next, {now}) END,
+			(SELECT min(l.at) FROM {schema}.later AS l WHERE l.flow = w.flow AND l.type = w.type AND l.id = w.id)),
+		done = CASE WHEN o.done THEN w.leased ELSE w.done END,
+		present = CASE WHEN o.done THEN o.present ELSE w.present END,
+		applied = CASE WHEN o.done THEN {now} ELSE w.applied END,
+		fingerprint = CASE WHEN o.done THEN o.fingerprint ELSE w.fingerprint END,
+		attempts = CASE WHEN w.renewed THEN w.attempts WHEN o.done THEN 0 WHEN o.spent THEN w.attempts + 1 ELSE w.attempts END,
+		deferrals = CASE WHEN w.renewed THEN w.deferrals WHEN o.done OR o.spent THEN 0
+			WHEN o.result = 'deferred' THEN w.deferrals + 1 ELSE w.deferrals END,
+		first_failure = CASE WHEN w.renewed THEN w.first_failure WHEN o.done THEN NULL
+			WHEN o.spent THEN coalesce(w.first_failure, {now}) ELSE w.first_failure END,
+		last_failure = CASE WHEN w.renewed THEN w.last_failure WHEN o.done THEN NULL
+			WHEN o.spent THEN {now} ELSE w.last_failure END,
+		failure_group = CASE WHEN w.renewed THEN w.failure_group WHEN o.done THEN ''
+			WHEN o.spent THEN o.failure_group ELSE w.failure_group END,
+		priority = CASE WHEN w.renewed THEN w.priority WHEN o.done THEN 0
+			WHEN o.spent THEN least(w.priority, -10) ELSE w.priority END,
+		parked = o.result = 'gave_up' AND NOT w.renewed,
+		finished = {now}, last_result = o.result, summary = o.summary,
+		lease_owner = '', lease_until = NULL, renewed = false
+	FROM locked AS o
+	WHERE w.flow = o.flow AND w.type = o.type AND w.id = o.id AND o.known AND o.held
+)
+SELECT num, held FROM locked WHERE known`
+
+// Finish implements [work.Store]. Repeated after an error, it returns nil for
+// the outcomes that had been stored all the same.
+func (p *Postgres) Finish(ctx context.Context, outcomes []work.Outcome) ([]error, error) {
+	if len(outcomes) == 0 {
+		return []error{}, ctx.Err()
+	}
+	parts, simple, err := partsOf(outcomes)
+	if err != nil {
+		return nil, fmt.Errorf("work store: finish: %w", err)
+	}
+	f := &finish{p: p, outcomes: outcomes, errs: make([]error, len(outcomes))}
+	if simple {
+		err = p.call(ctx, "finish", func(ctx context.Context, conn *sql.Conn) error { return f.part(ctx, conn, parts[0]) })
+	} else {
+		err = p.transact(ctx, "finish", func(ctx context.Context, q querier) error {
+			for _, part := range parts {
+				if err := f.part(ctx, q, part); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		p.doubts.add(outcomes)
+		return nil, err
+	}
+	p.doubts.end(outcomes)
+	return f.errs, nil
+}
+
+// finishPart is a part of the outcomes that can be stored at once: their rows
+// are distinct, and no mark concerns the row of a later one.
+type finishPart struct {
+	rows  map[rowID]int // the outcome of each row, -1 for rows that are locked only
+	marks bool
+}
+
+// partsOf splits outcomes. It is one part unless outcomes concern each other,
+// and simple if there are no marks either. The first part has the rows of all, so
+// that they are locked in order.
+func partsOf(outcomes []work.Outcome) (parts []finishPart, simple bool, err error) {
+	part := finishPart{rows: make(map[rowID]int)}
+	simple = true
+	for i, o := range outcomes {
+		id := rowID{o.Lease.Flow, o.Lease.Key}
+		if _, taken := part.rows[id]; taken {
+			parts = append(parts, part)
+			part = finishPart{rows: make(map[rowID]int)}
+		}
+		part.rows[id] = i
+		for _, m := range o.Marks {
+			id := rowID{m.Flow, m.Key}
+			if err := id.validate(); err != nil {
+				return nil, false, err
+			}
+			if _, taken := part.rows[id]; !taken {
+				part.rows[id] = -1
+			}
+			part.marks = true
+		}
+		simple = simple && !part.marks
+	}
+	parts = append(parts, part)
+	for _, later := range parts[1:] {
+		for id := range later.rows {
+			if _, taken := parts[0].rows[id]; !taken {
+				parts[0].rows[id] = -1
+			}
+		}
+	}
+	return parts, simple && len(parts) == 1, nil
+}
+
+// finish is one call of Finish.
+type finish struct {
+	p        *Postgres
+	outcomes []work.Outcome
+	errs     []error
+}
+
+// part stores a part of the outcomes, then makes the marks of those that were
+// accepted.
+func (f *finish) part(ctx context.Context, q querier, part finishPart) error {
+	order, args := f.args(part)
+	for _, i := range order {
+		if i >= 0 {
+			f.errs[i] = work.ErrLeaseLost
+		}
+	}
+	var accepted []int
+	err := f.p.each(ctx, q, func(rows *sql.Rows) error {
+		var num int
+		var held bool
+		if err := rows.Scan(&num, &held); err != nil {
+			return err
+		}
+		i := order[num-1]
+		if held {
+			accepted = append(accepted, i)
+		}
+		if held || f.p.doubts.has(f.outcomes[i].Lease.Token) {
+			f.errs[i] = nil
+		}
+		return nil
+	}, sqlPostgresFinish, args...)
+	if err != nil || !part.marks {
+		return err
+	}
+	slices.Sort(accepted)
+	var marks []work.Mark
+	for _, i := range accepted {
+		marks = append(marks, f.outcomes[i].Marks...)
+	}
+	b, err := batchOf(marks)
+	if err != nil {
+		return err
+	}
+	return f.p.mark(ctx, q, b)
+}
+
+// args returns the arguments of sqlPostgresFinish and the outcome of each row.
+func (f *finish) args(part finishPart) (order []int, args []any) {
+	all := make([]rowID, 0, len(part.rows))
+	for id := range part.rows {
+		all = append(all, id)
+	}
+	slices.SortFunc(all, rowID.compare)
+	n := len(all)
+	order = make([]int, n)
+	flows, types, ids, tokens := make([]string, n), make([]string, n), make([]string, n), make([]*string, n)
+	results, nexts, present := make([]string, n), make([]*time.Time, n), make([]bool, n)
+	fingerprints, summaries, groups := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	for num, id := range all {
+		i := part.rows[id]
+		order[num] = i
+		flows[num], types[num], ids[num] = id.flow, id.key.Type, id.key.ID
+		if i < 0 {
+			continue
+		}
+		o := f.outcomes[i]
+		tokens[num], results[num], nexts[num] = &o.Lease.Token, string(o.Result), instant(o.Next)
+		present[num], summaries[num], groups[num] = o.Present, []byte(o.Summary), []byte(o.Group)
+		if len(o.Fingerprint) > 0 {
+			fingerprints[num] = o.Fingerprint
+		}
+	}
+	return order, []any{flows, types, ids, tokens, results, nexts, present, fingerprints, summaries, groups}
+}
+
+// doubtFor is how long a failed Finish is remembered: longer than leases live.
+const doubtFor = time.Hour
+
+// doubts are the tokens of leases whose outcomes may have been stored, although
+// Finish returned an error: the answer was lost.
+type doubts struct {
+	mu     sync.Mutex
+	tokens map[string]time.Time // since when
+}
+
+func (d *doubts) add(outcomes []work.Outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for token, since := range d.tokens {
+		if now.Sub(since) > doubtFor {
+			delete(d.tokens, token)
+		}
+	}
+	if d.tokens == nil {
+		d.tokens = make(map[string]time.Time)
+	}
+	for _, o := range outcomes {
+		d.tokens[o.Lease.Token] = now
+	}
+}
+
+func (d *doubts) has(token string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, found := d.tokens[token]
+	return found
+}
+
+// end ends the doubts about outcomes.
+func (d *doubts) end(outcomes []work.Outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range outcomes {
+		delete(d.tokens, o.Lease.Token)
+	}
+}

@@ -1,0 +1,160 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+// oneByOne stands after a list of rows, with their numbers. It is true, but the planner
+// takes it that one row is left, and so it looks up each of them by its key,
+// whatever it believes of the tables' sizes: a plan that was made for small ones
+// is kept while they grow.
+const oneByOne = `WHERE num % 1 = 0`
+
+// sqlPostgresTake takes the rows that picked has locked: nobody else has them
+// nor waits for them.
+const sqlPostgresTake = `, given AS MATERIALIZED (
+	SELECT * FROM unnest((SELECT array_agg(flow) FROM picked), (SELECT array_agg(type) FROM picked),
+			(SELECT array_agg(id) FROM picked), (SELECT array_agg(free) FROM picked))
+		WITH ORDINALITY AS p (flow, type, id, free, num) ` + oneByOne + `
+), taken AS (
+	UPDATE {schema}.work AS w SET
+		due = NULL, token = gen_random_uuid()::text, lease_owner = $3::bytea, lease_until = {now} + $4::bigint * interval '1 millisecond',
+		leased = w.dirty, renewed = false,
+		attempts = CASE WHEN w.parked THEN 0 ELSE w.attempts END,
+		deferrals = CASE WHEN w.parked THEN 0 ELSE w.deferrals END,
+		first_failure = CASE WHEN w.parked THEN NULL ELSE w.first_failure END,
+		last_failure = CASE WHEN w.parked THEN NULL ELSE w.last_failure END,
+		failure_group = CASE WHEN w.parked THEN '' ELSE w.failure_group END,
+		parked = false
+	FROM given AS p WHERE w.flow = p.flow AND w.type = p.type AND w.id = p.id
+	RETURNING w.type, w.id, w.token, w.dirty, p.free AS since, w.attempts, w.deferrals, w.first_failure,
+		w.priority, w.cause_time, w.cause
+), consumed AS (
+	DELETE FROM {schema}.later AS l USING given AS p
+	WHERE l.flow = p.flow AND l.type = p.type AND l.id = p.id AND l.at <= {now}
+)
+SELECT type, id, token, dirty, since, attempts, deferrals, first_failure, priority, cause_time, cause FROM taken
+ORDER BY `
+
+const (
+	// sqlPostgresLeaseByPriority goes through the priorities that waiting rows
+	// have, highest first; there are few. PostgreSQL reads no more of them, and
+	// locks no more rows, than it needs.
+	sqlPostgresLeaseByPriority = `WITH RECURSIVE level (p) AS (
+	(SELECT priority FROM {schema}.work WHERE flow = $1 AND free < 'infinity' ORDER BY priority DESC LIMIT 1)
+	UNION ALL
+	SELECT (SELECT priority FROM {schema}.work
+		WHERE flow = $1 AND free < 'infinity' AND priority < level.p ORDER BY priority DESC LIMIT 1)
+	FROM level WHERE level.p IS NOT NULL
+), picked AS MATERIALIZED (
+	SELECT r.flow, r.type, r.id, r.free FROM level CROSS JOIN LATERAL (
+		SELECT flow, type, id, free FROM {schema}.work
+		WHERE flow = $1 AND priority = level.p AND free <= {now} AND free < 'infinity'
+		ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
+	) AS r
+	LIMIT (SELECT $2::bigint)
+)` + sqlPostgresTake + `priority DESC, since`
+
+	sqlPostgresLeaseByAge = `WITH picked AS MATERIALIZED (
+	SELECT flow, type, id, free FROM {schema}.work
+	WHERE flow = $1 AND free <= {now} AND free > '-infinity'
+	ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
+)` + sqlPostgresTake + `since`
+
+	sqlPostgresRenew = `WITH held AS MATERIALIZED (
+	SELECT l.num, l.flow, l.type, l.id
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS l (flow, type, id, token, num)
+	JOIN {schema}.work AS w ON w.flow = l.flow AND w.type = l.type AND w.id = l.id
+	` + oneByOne + ` AND w.lease_until IS NOT NULL AND w.token = l.token
+	ORDER BY l.num FOR UPDATE OF w
+), renewed AS (
+	UPDATE {schema}.work AS w SET lease_until = {now} + $5::bigint * interval '1 millisecond'
+	FROM held AS h WHERE w.flow = h.flow AND w.type = h.type AND w.id = h.id
+)
+SELECT num FROM held`
+
+	sqlPostgresNextDue = `SELECT free, {now} FROM {schema}.work WHERE flow = $1 AND free > '-infinity' ORDER BY free LIMIT 1`
+)
+
+// Lease implements [work.Store]. Until is by the local clock, and not after the
+// time at which the database lets others have the row.
+func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
+	template := sqlPostgresLeaseByPriority
+	if req.Order == work.ByAge {
+		template = sqlPostgresLeaseByAge
+	}
+	if req.N <= 0 {
+		return nil, ctx.Err()
+	}
+	var leases []work.Lease
+	err := p.call(ctx, "lease", func(ctx context.Context, conn *sql.Conn) error {
+		leases = nil
+		until := time.UnixMilli(time.Now().UnixMilli() + req.TTL.Milliseconds()).UTC()
+		return p.each(ctx, conn, func(rows *sql.Rows) error {
+			l := work.Lease{Flow: req.Flow, Until: until}
+			err := rows.Scan(&l.Key.Type, &l.Key.ID, &l.Token, &l.Dirty, (*timestamp)(&l.Due), &l.Attempts, &l.Deferrals,
+				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause))
+			leases = append(leases, l)
+			return err
+		}, template, req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leases, nil
+}
+
+// Renew implements [work.Store].
+func (p *Postgres) Renew(ctx context.Context, leases []work.Lease, ttl time.Duration) ([]error, error) {
+	errs := make([]error, len(leases))
+	order := make([]int, len(leases)) // of the leases by their keys
+	for i := range leases {
+		order[i] = i
+	}
+	id := func(i int) rowID { return rowID{leases[i].Flow, leases[i].Key} }
+	slices.SortFunc(order, func(i, j int) int { return id(i).compare(id(j)) })
+	flows, types := make([]string, 0, len(leases)), make([]string, 0, len(leases))
+	ids, tokens := make([]string, 0, len(leases)), make([]string, 0, len(leases))
+	for _, i := range order {
+		l := leases[i]
+		flows, types, ids, tokens = append(flows, l.Flow), append(types, l.Key.Type), append(ids, l.Key.ID), append(tokens, l.Token)
+	}
+	err := p.call(ctx, "renew", func(ctx context.Context, conn *sql.Conn) error {
+		for i := range errs {
+			errs[i] = work.ErrLeaseLost
+		}
+		return p.each(ctx, conn, func(rows *sql.Rows) error {
+			var num int
+			err := rows.Scan(&num)
+			if err == nil {
+				errs[order[num-1]] = nil
+			}
+			return err
+		}, sqlPostgresRenew, flows, types, ids, tokens, ttl.Milliseconds())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return errs, nil
+}
+
+// NextDue implements [work.Store]. The time is by the local clock: as long from
+// now as it is by the database's.
+func (p *Postgres) NextDue(ctx context.Context, flow string) (next time.Time, err error) {
+	err = p.call(ctx, "next due", func(ctx context.Context, conn *sql.Conn) error {
+		return p.each(ctx, conn, func(rows *sql.Rows) error {
+			var free, now time.Time
+			if err := rows.Scan(&free, &now); err != nil {
+				return err
+			}
+			next = time.UnixMilli(time.Now().UnixMilli() + free.UnixMilli() - now.UnixMilli()).UTC()
+			return nil
+		}, sqlPostgresNextDue, flow)
+	})
+	return next, err
+}

@@ -1,0 +1,225 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/entity"
+)
+
+// sqlPostgresMark makes the marks of distinct rows, which come in the order of
+// their keys, so that two calls never wait for each other. Whether a due time
+// has come is for the database's clock to say. Excluded are the values of a new
+// row; its renewed says that one of the marks is for now. later locks nothing
+// before marked has locked all rows.
+const sqlPostgresMark = `WITH given AS MATERIALIZED (
+	SELECT num, flow, type, id, marks, first, cause, cause_time, due,
+		top IS NOT NULL OR coalesce(due <= {now}, false) AS come,
+		greatest(top, CASE WHEN due <= {now} THEN due_priority END) AS top
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::integer[],
+			$7::timestamptz[], $8::integer[], $9::text[], $10::timestamptz[])
+		WITH ORDINALITY AS m (flow, type, id, marks, first, top, due, due_priority, cause, cause_time, num)
+), marked AS (
+	INSERT INTO {schema}.work AS w (flow, type, id, dirty, due, priority, renewed, cause, cause_time)
+	SELECT flow, type, id, marks, CASE WHEN come THEN {now} ELSE due END, CASE WHEN come THEN top ELSE first END,
+		come, cause, cause_time
+	FROM given ORDER BY num
+	ON CONFLICT (flow, type, id) DO UPDATE SET
+		dirty = w.dirty + excluded.dirty,
+		due = least(w.due, excluded.due),
+		cause = excluded.cause,
+		cause_time = excluded.cause_time,
+		renewed = w.renewed OR excluded.renewed,
+		priority = CASE
+			WHEN NOT excluded.renewed THEN w.priority
+			WHEN w.lease_until IS NOT NULL OR w.due <= {now} AND NOT w.parked THEN greatest(w.priority, excluded.priority)
+			ELSE excluded.priority END,
+		attempts = CASE WHEN excluded.renewed THEN 0 ELSE w.attempts END,
+		deferrals = CASE WHEN excluded.renewed THEN 0 ELSE w.deferrals END,
+		first_failure = CASE WHEN excluded.renewed THEN NULL ELSE w.first_failure END,
+		last_failure = CASE WHEN excluded.renewed THEN NULL ELSE w.last_failure END,
+		failure_group = CASE WHEN excluded.renewed THEN '' ELSE w.failure_group END,
+		parked = w.parked AND NOT excluded.renewed
+	RETURNING w.flow, w.type, w.id, w.dirty
+), later AS (
+	INSERT INTO {schema}.later (flow, type, id, at)
+	SELECT flow, type, id, due FROM given WHERE due > {now} AND (SELECT count(*) FROM marked) > 0
+	ON CONFLICT DO NOTHING
+)
+SELECT flow, type, id, dirty FROM marked`
+
+// Mark implements [work.Store].
+func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error) {
+	b, err := batchOf(marks)
+	if err != nil {
+		return nil, fmt.Errorf("work store: mark: %w", err)
+	}
+	if b.rounds() > 1 {
+		err = p.transact(ctx, "mark", func(ctx context.Context, q querier) error { return p.mark(ctx, q, b) })
+	} else {
+		err = p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	seqs := make([]int64, len(marks))
+	for i, r := range b.of {
+		r.counted++
+		seqs[i] = r.dirty - r.marks + r.counted
+	}
+	return seqs, nil
+}
+
+// mark makes a batch of marks.
+func (p *Postgres) mark(ctx context.Context, q querier, b *batch) error {
+	for round := range b.rounds() {
+		err := p.each(ctx, q, func(rows *sql.Rows) error {
+			var id rowID
+			var dirty int64
+			if err := rows.Scan(&id.flow, &id.key.Type, &id.key.ID, &dirty); err != nil {
+				return err
+			}
+			b.byID[id].dirty = dirty
+			return nil
+		}, sqlPostgresMark, b.args(round)...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowID names a row.
+type rowID struct {
+	flow string
+	key  entity.Key
+}
+
+func (id rowID) compare(other rowID) int {
+	return cmp.Or(strings.Compare(id.flow, other.flow), strings.Compare(id.key.Type, other.key.Type),
+		strings.Compare(id.key.ID, other.key.ID))
+}
+
+// validate reports why PostgreSQL cannot keep the row.
+func (id rowID) validate() error {
+	for _, f := range []struct{ name, value string }{{"Flow", id.flow}, {"Key.Type", id.key.Type}, {"Key.ID", id.key.ID}} {
+		if !utf8.ValidString(f.value) || strings.Contains(f.value, "\x00") {
+			return fmt.Errorf("%s: must be valid UTF-8 without NUL", f.name)
+		}
+	}
+	return nil
+}
+
+// batch is a list of marks, those of one row as one.
+type batch struct {
+	rows []*markedRow
+	byID map[rowID]*markedRow
+	of   []*markedRow // each mark's row
+}
+
+// markedRow is what the marks of one row come to.
+type markedRow struct {
+	id    rowID
+	marks int64
+	first int32 // priority, of the first mark
+	// The highest priority of the marks without a due time, nil if there are
+	// none.
+	top       *int32
+	dated     []datedMark
+	cause     string // of the last mark
+	causeTime *time.Time
+
+	dirty   int64 // as stored
+	counted int64
+}
+
+// datedMark is a mark with a due time, which may have come.
+type datedMark struct {
+	due      *time.Time
+	priority int32
+}
+
+// batchOf collects marks. The rows are in the order of their keys.
+func batchOf(marks []work.Mark) (*batch, error) {
+	b := &batch{byID: make(map[rowID]*markedRow, len(marks)), of: make([]*markedRow, len(marks))}
+	for i, m := range marks {
+		id := rowID{m.Flow, m.Key}
+		r := b.byID[id]
+		if r == nil {
+			if err := id.validate(); err != nil {
+				return nil, err
+			}
+			r = &markedRow{id: id, first: int32(m.Priority)}
+			b.byID[id] = r
+			b.rows = append(b.rows, r)
+		}
+		b.of[i] = r
+		r.add(m)
+		var err error
+		if r.cause, err = causeText(m.Cause); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(b.rows, func(r, o *markedRow) int { return r.id.compare(o.id) })
+	return b, nil
+}
+
+func (r *markedRow) add(m work.Mark) {
+	r.marks++
+	r.causeTime = instant(m.Cause.Time)
+	priority := int32(m.Priority)
+	due := instant(m.Due)
+	if due == nil {
+		if r.top == nil || priority > *r.top {
+			r.top = &priority
+		}
+		return
+	}
+	same := func(d datedMark) bool { return d.due.Equal(*due) }
+	if i := slices.IndexFunc(r.dated, same); i >= 0 {
+		r.dated[i].priority = max(r.dated[i].priority, priority)
+		return
+	}
+	r.dated = append(r.dated, datedMark{due, priority})
+}
+
+// rounds returns how often sqlPostgresMark is to be executed: once makes one
+// dated mark of a row.
+func (b *batch) rounds() (n int) {
+	for _, r := range b.rows {
+		n = max(n, 1, len(r.dated))
+	}
+	return n
+}
+
+// args returns the arguments of sqlPostgresMark. The first round has all rows.
+func (b *batch) args(round int) []any {
+	rows := b.rows
+	if round > 0 {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r *markedRow) bool { return len(r.dated) <= round })
+	}
+	n := len(rows)
+	flows, types, ids := make([]string, n), make([]string, n), make([]string, n)
+	marks, firsts, tops := make([]int64, n), make([]int32, n), make([]*int32, n)
+	dues, duePriorities := make([]*time.Time, n), make([]int32, n)
+	causes, causeTimes := make([]string, n), make([]*time.Time, n)
+	for i, r := range rows {
+		flows[i], types[i], ids[i] = r.id.flow, r.id.key.Type, r.id.key.ID
+		if round == 0 {
+			marks[i], tops[i] = r.marks, r.top
+		}
+		firsts[i] = r.first
+		if len(r.dated) > round {
+			dues[i], duePriorities[i] = r.dated[round].due, r.dated[round].priority
+		}
+		causes[i], causeTimes[i] = r.cause, r.causeTime
+	}
+	return []any{flows, types, ids, marks, firsts, tops, dues, duePriorities, causes, causeTimes}
+}
