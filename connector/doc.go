@@ -22,7 +22,8 @@
 //     at most a prefetch's worth of entities can wait then.
 //   - One at a time. Two reconciles of one entity in one flow never overlap
 //     (TestOneAtATime). A run whose lease may have expired is cancelled, and its
-//     outcome refused (TestALeaseThatMayExpireCancelsItsRun).
+//     outcome refused (TestALeaseThatMayExpireCancelsItsRun). A write that was on its
+//     way already is made good by another run (TestALateWriteIsMadeGood).
 //   - Coalesced, not dropped. Any number of notifications before a reconcile
 //     starts cost one reconcile; any number during it cost one more
 //     (TestMarksDuringARunCostOneMore).

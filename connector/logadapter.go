@@ -8,12 +8,17 @@ import (
 )
 
 // logAdapter lets Watermill log through slog. What Watermill calls information
-// is of use to its developers only, so it goes to the debug level. (Watermill's
-// own adapter builds all attributes even when nothing is logged.)
+// is of use to its developers only, so it goes to the debug level; and so does
+// what its Router calls an error each time when the connector stops in order.
+// (Watermill's own adapter builds all attributes even when nothing is logged.)
 type logAdapter struct{ log *slog.Logger }
 
 func (a logAdapter) Error(msg string, err error, fields watermill.LogFields) {
-	a.write(slog.LevelError, msg, fields, slog.Any("error", err))
+	level := slog.LevelError
+	if msg == "All handlers stopped, closing router" {
+		level = slog.LevelDebug
+	}
+	a.write(level, msg, fields, slog.Any("error", err))
 }
 
 func (a logAdapter) Info(msg string, fields watermill.LogFields) {

@@ -37,6 +37,8 @@ type loop struct {
 	mu     sync.Mutex
 	runs   map[string]*run // by lease token
 	active int             // runs that reconcile; the others wait for their outcome's commit
+	// goroutines is how many do runs or wait for one.
+	goroutines int
 }
 
 func (s *session) newLoop(f *flow, owner string) *loop {
@@ -201,6 +203,9 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 		select {
 		case l.idle <- r:
 		default:
+			l.mu.Lock()
+			l.goroutines++
+			l.mu.Unlock()
 			workers.Go(func() { l.work(r) })
 		}
 	}
@@ -215,10 +220,21 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 }
 
 // work does a run, and then others: a goroutine that has grown its stack once is
-// worth keeping.
+// worth keeping. There are more of them than workers only while commits are slow.
 func (l *loop) work(r *run) {
+	defer func() { // also when user code ends the goroutine
+		l.mu.Lock()
+		l.goroutines--
+		l.mu.Unlock()
+	}()
 	for open := true; open; r, open = <-l.idle {
 		l.run(r)
+		l.mu.Lock()
+		spare := l.goroutines > l.flow.workers
+		l.mu.Unlock()
+		if spare {
+			return
+		}
 	}
 }
 

@@ -33,7 +33,7 @@
 //     broker, it is delivered again after any loss.
 //   - After a loss (of the connection or the channel, or because the queue was
 //     deleted or has moved, or its consumer timeout has passed) it connects anew,
-//     with growing pauses of up to half a minute, without end. The same goes for
+//     with growing pauses of some seconds, without end. The same goes for
 //     the first time, and for a queue that is missing.
 //   - What settles messages from before a loss is dropped. It never settles
 //     another message.

@@ -245,7 +245,7 @@ type subscription struct {
 // run goes from epoch to epoch until ctx ends.
 func (s *subscription) run(ctx context.Context) {
 	defer close(s.out)
-	delays := newDelays(20 * time.Second)
+	delays := newDelays(5 * time.Second)
 	for {
 		began := time.Now()
 		e, err := s.open(ctx)

@@ -262,14 +262,14 @@ func TestConnectingIsTriedForEverWithGrowingPauses(t *testing.T) {
 		b := newFakeBroker(t.Context(), errCut)
 		time.Sleep(24 * time.Hour)
 		b.mu.Lock()
-		require.Less(t, len(b.tries), 24*3600/10+20, "a hot loop")
-		require.Greater(t, len(b.tries), 24*3600/30, "it gave up")
+		require.Less(t, len(b.tries), 24*3600*2/5+20, "a hot loop")
+		require.Greater(t, len(b.tries), 24*3600/8, "it gave up")
 		first := b.tries[1].Sub(b.tries[0])
 		require.True(t, 100*time.Millisecond <= first && first <= time.Second, "%s", first)
 		delays := map[time.Duration]bool{}
 		for i := 20; i < len(b.tries); i++ {
 			delay := b.tries[i].Sub(b.tries[i-1])
-			require.True(t, 10*time.Second <= delay && delay <= 30*time.Second, "%s", delay)
+			require.True(t, 5*time.Second/2 <= delay && delay <= 15*time.Second/2, "%s", delay)
 			delays[delay] = true
 		}
 		require.Greater(t, len(delays), 100, "no jitter: all clients come back together")
