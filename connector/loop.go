@@ -243,12 +243,19 @@ func (l *loop) run(r *run) {
 	rep, err := report{stage: fetching}, errNoAnswer
 	ctx, ended := l.meter.begin(r.ctx, r, l.hasher)
 	defer func() { // also when user code ends the goroutine
+		r.stage.Store(&stageStatus{committing, time.Now()})
+		// The breakers know of the run before another takes its place.
+		outcome, counts := l.outcome(ctx, r, rep, err)
 		l.mu.Lock()
 		l.active--
 		l.mu.Unlock()
 		l.signal() // a worker is free
-		r.stage.Store(&stageStatus{committing, time.Now()})
-		ended(l.finish(ctx, r, rep, err), rep, err)
+		if !counts {
+			l.markAgain(r, rep)
+		} else if !l.commit(r, rep, outcome) {
+			outcome = work.Outcome{}
+		}
+		ended(outcome, rep, err)
 		r.cancel(nil)
 		l.mu.Lock()
 		delete(l.runs, r.lease.Token)
@@ -266,18 +273,22 @@ func (l *loop) run(r *run) {
 	})
 }
 
-// finish judges a run and stores its outcome. It returns the zero Outcome if
-// that counts for nothing.
-func (l *loop) finish(ctx context.Context, r *run, rep report, err error) work.Outcome {
+// outcome returns what came of a run, and false if that counts for nothing.
+func (l *loop) outcome(ctx context.Context, r *run, rep report, err error) (work.Outcome, bool) {
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
 		l.abandoned(r)
 		l.log.Warn("lease lost, outcome dropped", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx)
-		l.markAgain(r, rep)
-		return work.Outcome{}
+		return work.Outcome{}, false
 	}
 	outcome := l.judge(ctx, r, rep, err)
 	l.report(r, rep, err, outcome)
-	refused, err := l.outcomes.Do(outcome) // also when the run was stopped
+	return outcome, true
+}
+
+// commit stores an outcome, also when the run was stopped. It returns whether it
+// is stored.
+func (l *loop) commit(r *run, rep report, outcome work.Outcome) bool {
+	refused, err := l.outcomes.Do(outcome)
 	switch {
 	case err != nil:
 		l.log.Error("outcome not stored; the entity will be reconciled again", "entity", l.hasher.Hash(r.lease.Key), "error", err)
@@ -286,9 +297,8 @@ func (l *loop) finish(ctx context.Context, r *run, rep report, err error) work.O
 		l.markAgain(r, rep)
 	default:
 		l.settled(r, outcome)
-		return outcome
 	}
-	return work.Outcome{}
+	return err == nil && refused == nil
 }
 
 // markAgain marks the entity of a run that lost its lease while it was writing:
