@@ -35,8 +35,14 @@ integration: export CGO_ENABLED = 1
 integration: ## Run all tests under the race detector, on real servers of their own.
 	go test -race -tags integration -p $(PARALLEL) -timeout $(TIMEOUT) ./...
 
+.PHONY: oauth
+oauth: export CGO_ENABLED = 1
+oauth: ## Test the tokens against a real OAuth 2 server, in a module of its own.
+	cd internal/oauthtest && go mod tidy -diff && go vet ./... && go test -race -timeout $(TIMEOUT) ./... && \
+		go tool -modfile=../../tools/go.mod golangci-lint run ./...
+
 .PHONY: check
-check: tidy lines vet lint examples integration ## Run everything that CI runs.
+check: tidy lines vet lint examples integration oauth ## Run everything that CI runs.
 
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are what the code needs.

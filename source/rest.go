@@ -74,7 +74,7 @@ func (r REST[S]) Fetch(ctx context.Context, req Request) (S, error) {
 	}
 	greq := gateway.Request{
 		Path: path, Route: r.Path, Query: r.Query,
-		Fresh: req.Fresh, TransactionID: req.TransactionID,
+		Fresh: req.Fresh, ChangedAt: req.ChangedAt, Flow: req.Flow, TransactionID: req.TransactionID,
 	}
 	state, err := r.fetch(ctx, greq)
 	e, useless := uselessAnswer(err)

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
 )
@@ -29,6 +30,11 @@ type Request struct {
 	Key entity.Key
 	// Fresh asks for the state as it is now, past every cache on the way.
 	Fresh bool
+	// ChangedAt is when the entity changed, as far as the notification tells: a
+	// state that says it is older is not the current one. Zero: not known.
+	ChangedAt time.Time
+	// Flow is who asks. Flows that share a gateway take turns.
+	Flow string
 	// TransactionID names the reconcile that needs the state, for the logs of
 	// the systems on the way. It holds nothing about the entity.
 	TransactionID string

@@ -53,22 +53,38 @@
 //     queue, and the counters add up.
 //   - No goroutine is left when Close has returned.
 //
-// What [Gateway] promises:
-//   - It answers in the gateway's words: a missing or wrong key, another method
-//     than GET, no API at the path, an API that is stopped, a backend that is
-//     down.
+// What [Gateway] promises, as Gravitee 3.15 to 4.12 do it; what differs between
+// versions follows GatewayConfig.Version:
+//   - It answers in the gateway's words: a missing or wrong key, a path or method
+//     that the plan refuses, no API at the path, an API that is stopped, a
+//     backend that refuses connections, is too slow, or has no healthy endpoint.
+//     The owner of an API may replace those answers.
 //   - What went through an API carries a transaction id, the client's own if it
-//     sent one, and a request id. The answer that there is no API carries none.
+//     sent one, and a request id. The answer that there is no API carries none
+//     since 3.18.20, 3.19.9 and 3.20.3. Since 4.0, what passed the plan's check
+//     carries a client identifier.
+//   - Its own errors close the connection; since 4.0, those of 4xx do not.
+//   - A new key, and the API's stop or start, reach two instances one after the
+//     other: meanwhile, answers alternate.
 //   - An entity that is missing is the backend's 404, with a JSON body.
 //   - With a cache, a fetch may return an older state, and nothing tells. The
-//     header X-Gravitee-Cache with REFRESH or BY_PASS reads past it.
+//     header X-Gravitee-Cache with REFRESH or BY_PASS reads past it, so does the
+//     parameter cache. Every 2xx is kept, whatever its headers say, and comes
+//     back as 200: parts of a body, and on 3.x the nothing of a HEAD.
+//   - Limits have fixed windows from the first request; the answers say when
+//     they end, in milliseconds of the gateway's clock. The backend's headers of
+//     the same names come second.
+//   - A backend that dies in the middle of a body makes a truncated body with a
+//     clean end, which is kept; on 3.x, a lost connection.
 //   - The state is read when the request arrives, and the latency comes after:
 //     an answer is as old as a real one may be.
 //   - A failure replaces or spoils the backend's answer: status, headers, body,
 //     delay, a body cut short, a lost connection.
 //   - As an [net/http.RoundTripper] it needs no socket, and gives up when the
-//     request's context ends.
-//   - Every request is logged, those that were refused or given up too.
+//     request's context ends. Its times are those of package time.
+//   - Every request is logged, those that were refused or given up too, with
+//     its status, its headers but for the key, and how often the backend was
+//     called.
 //
 // What [Target] promises:
 //   - It keeps the contract of [sink.Target]: ErrExists, ErrNotFound, and

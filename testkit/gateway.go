@@ -1,19 +1,15 @@
 package testkit
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // The headers of the gateway.
@@ -22,43 +18,8 @@ const (
 	headerCache       = "X-Gravitee-Cache"
 	headerTransaction = "X-Gravitee-Transaction-Id"
 	headerRequest     = "X-Gravitee-Request-Id"
+	headerClient      = "X-Gravitee-Client-Identifier"
 )
-
-// GatewayConfig sets up a [Gateway]. The zero GatewayConfig works.
-type GatewayConfig struct {
-	// ContextPath is where the gateway publishes the API, like "/iga/v1". The
-	// default is "/api".
-	ContextPath string
-	// Key is the API key that opens it. The default is "secret".
-	Key string
-	// CacheTTL is how long answers are kept in the gateway's cache. The default
-	// 0 means that there is no cache.
-	CacheTTL time.Duration
-	// Latency is how long the backend takes to answer. The default is 0.
-	Latency time.Duration
-}
-
-func (c GatewayConfig) withDefaults() GatewayConfig {
-	if c.ContextPath == "" {
-		c.ContextPath = "/api"
-	}
-	if c.Key == "" {
-		c.Key = "secret"
-	}
-	return c
-}
-
-func (c GatewayConfig) validate() error {
-	switch {
-	case c.ContextPath != "" && (!strings.HasPrefix(c.ContextPath, "/") || strings.HasSuffix(c.ContextPath, "/")):
-		return errors.New(`ContextPath: must begin with a slash and not end with one, like "/iga/v1"`)
-	case c.CacheTTL < 0:
-		return fmt.Errorf("CacheTTL: %v, must be positive, or 0 for no cache", c.CacheTTL)
-	case c.Latency < 0:
-		return fmt.Errorf("Latency: %v, must not be negative", c.Latency)
-	}
-	return nil
-}
 
 // Request is a request as the gateway saw it.
 type Request struct {
@@ -68,8 +29,11 @@ type Request struct {
 	// Path is relative to the context path and without a leading slash, as
 	// [Gateway.Put] takes it. Where no API is, it is the whole path.
 	Path string
-	// Query is encoded and sorted by name, without the API key.
+	// Query is encoded and sorted by name, without what is the gateway's: the
+	// API key and the parameter "cache".
 	Query string
+	// Header is the request's, without the API key. It must not be changed.
+	Header http.Header
 	// Fresh says that the request asked to be led past the cache.
 	Fresh bool
 	// TransactionID is the client's, or else the gateway's.
@@ -84,6 +48,8 @@ type Request struct {
 	Version int64
 	// Cached says that the answer came from the gateway's cache.
 	Cached bool
+	// Calls is how often the backend was asked for it.
+	Calls int
 }
 
 // Failure is a wrong answer, see [Gateway.Fail].
@@ -98,38 +64,47 @@ type Failure struct {
 	Body   string
 	// Delay comes on top of the gateway's latency.
 	Delay time.Duration
+	// Hold holds the answer up until it is closed, or the client has gone. The
+	// gateway's timeouts do not count then. With nil nothing is held up.
+	Hold <-chan struct{}
 	// Truncate sends half of the body, and a clean end.
 	Truncate bool
+	// Break makes the backend die in the middle of the body. With version 4 the
+	// client sees a body that is truncated; with version 3, a lost connection.
+	Break bool
 	// Drop loses the connection instead of answering; together with Truncate,
 	// after half of the body.
 	Drop bool
 }
 
 // Gateway is an API gateway with a source system behind it: entities in JSON by
-// their paths. It answers GET only. Use it as an [http.Handler] behind a socket,
-// or as an [http.RoundTripper] without one: then the URLs' scheme and host do
-// not matter.
+// their paths. Use it as an [http.Handler] behind a socket, or as an
+// [http.RoundTripper] without one: then the URLs' scheme and host do not matter.
 type Gateway struct {
-	cfg GatewayConfig
+	cfg     GatewayConfig
+	version version
 
 	mu       sync.Mutex
-	key      string
-	stopped  bool
-	down     bool
+	settings []setting // from the oldest to the newest
+	limits   *limits
+	down     int // the status for a backend that cannot be reached, 0: it can
 	fail     func(Request) *Failure
 	entities map[string]*versioned
 	cache    map[string]cached
 	log      []*Request
 }
 
-type versioned struct {
-	version int64
-	body    []byte // nil: deleted
+// setting is what the gateway learns of with a delay, see GatewayConfig.Sync.
+type setting struct {
+	at      time.Time
+	key     string
+	stopped bool
 }
 
-type cached struct {
-	until  time.Time
-	answer answer
+type versioned struct {
+	version int64
+	changed time.Time
+	body    []byte // nil: deleted
 }
 
 // NewGateway returns a Gateway in front of a source without entities.
@@ -138,9 +113,12 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	v, _ := parseVersion(cfg.Version) // validated
 	return &Gateway{
 		cfg:      cfg,
-		key:      cfg.Key,
+		version:  v,
+		settings: []setting{{key: cfg.Key}},
+		limits:   newLimits(cfg),
 		entities: map[string]*versioned{},
 		cache:    map[string]cached{},
 	}, nil
@@ -172,7 +150,7 @@ func (g *Gateway) set(path string, body []byte) error {
 		e = &versioned{}
 		g.entities[path] = e
 	}
-	e.body = body
+	e.body, e.changed = body, time.Now()
 	if body != nil {
 		e.version++
 	}
@@ -198,6 +176,9 @@ func (g *Gateway) Get(path string) (json.RawMessage, int64, bool) {
 // canonical brings a path to the one form that all its spellings share: "ø" and
 // "%C3%B8" mean the same, "/" and "%2F" do not.
 func canonical(path string) (string, error) {
+	if path == "/" {
+		return path, nil // not the same as nothing
+	}
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for i, s := range segments {
 		plain, err := url.PathUnescape(s)
@@ -214,8 +195,8 @@ func canonical(path string) (string, error) {
 // not fail. So f is not called for what the gateway answers itself, from its
 // cache or with an error. What f makes is cached as the backend's answers are.
 //
-// f is called concurrently. It may block, to hold a request up: the state of the
-// entity has been read then.
+// f is called concurrently. It may block, to hold a request up whatever the
+// client does: the state of the entity has been read then.
 func (g *Gateway) Fail(f func(Request) *Failure) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -223,17 +204,41 @@ func (g *Gateway) Fail(f func(Request) *Failure) {
 }
 
 // Stop takes the API off the gateway: there is no API at the context path then.
-func (g *Gateway) Stop() { g.change(func() { g.stopped = true }) }
+func (g *Gateway) Stop() { g.adjust(func(s *setting) { s.stopped = true }) }
 
 // Start puts the API back.
-func (g *Gateway) Start() { g.change(func() { g.stopped = false }) }
-
-// SetBackendDown says whether the gateway reaches the backend: if not, the
-// answer is 502.
-func (g *Gateway) SetBackendDown(down bool) { g.change(func() { g.down = down }) }
+func (g *Gateway) Start() { g.adjust(func(s *setting) { s.stopped = false }) }
 
 // SetKey replaces the API key: the old one opens nothing any more.
-func (g *Gateway) SetKey(key string) { g.change(func() { g.key = key }) }
+func (g *Gateway) SetKey(key string) { g.adjust(func(s *setting) { s.key = key }) }
+
+func (g *Gateway) adjust(f func(*setting)) {
+	g.change(func() {
+		s := g.settings[len(g.settings)-1]
+		s.at = time.Now()
+		f(&s)
+		g.settings = append(g.settings, s)
+	})
+}
+
+// SetBackendDown says whether the backend refuses connections: if so, the
+// answer is 502.
+func (g *Gateway) SetBackendDown(down bool) {
+	if down {
+		g.SetBackend(http.StatusBadGateway)
+	} else {
+		g.SetBackend(0)
+	}
+}
+
+// SetBackend says how the gateway reaches the backend: 0, well; 502, it refuses
+// connections; 503, there is no healthy endpoint; 504, connections do not come
+// about within 5 s.
+func (g *Gateway) SetBackend(status int) { g.change(func() { g.down = status }) }
+
+// SetCounterDown says whether the counters of the limits are out of reach: if
+// so, everything passes.
+func (g *Gateway) SetCounterDown(down bool) { g.change(func() { g.limits.down = down }) }
 
 func (g *Gateway) change(f func()) {
 	g.mu.Lock()
@@ -258,58 +263,4 @@ func (g *Gateway) Requests() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.log)
-}
-
-// arrive logs a request. The path is nil if there is no API for it.
-func (g *Gateway) arrive(r *http.Request) (*Request, bool) {
-	path := r.URL.EscapedPath()
-	rest, api := strings.CutPrefix(path, g.cfg.ContextPath)
-	api = api && (rest == "" || rest[0] == '/')
-	query := r.URL.Query()
-	query.Del("api-key")
-	mode := r.Header.Get(headerCache)
-	req := &Request{
-		Time:          time.Now(),
-		Method:        r.Method,
-		Path:          path,
-		Query:         query.Encode(),
-		Fresh:         mode == "REFRESH" || mode == "BY_PASS",
-		TransactionID: r.Header.Get(headerTransaction),
-	}
-	if req.TransactionID == "" {
-		req.TransactionID = uuid.NewString()
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	api = api && !g.stopped
-	if api {
-		// What net/url accepted as a path is well escaped.
-		req.Path, _ = canonical(rest)
-	}
-	g.log = append(g.log, req)
-	return req, api
-}
-
-// serve answers a request, or returns the error of its context.
-func (g *Gateway) serve(ctx context.Context, r *http.Request) (answer, error) {
-	req, api := g.arrive(r)
-	var a answer
-	if api {
-		var err error
-		if a, err = g.throughAPI(ctx, r, req); err != nil {
-			return answer{}, err
-		}
-		a.header = maps.Clone(a.header)
-		a.header.Set(headerTransaction, req.TransactionID)
-		a.header.Set(headerRequest, uuid.NewString())
-	} else {
-		a = plainError(http.StatusNotFound, "No context-path matches the request URI.")
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !a.drop {
-		req.Status = a.status
-	}
-	req.Version, req.Cached = a.version, a.cached
-	return a, nil
 }

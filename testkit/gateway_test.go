@@ -290,7 +290,7 @@ func TestGatewayWithoutCache(t *testing.T) {
 
 func TestGatewayLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateway(t, GatewayConfig{Latency: 4 * time.Second})
+		g := newGateway(t, GatewayConfig{Latency: 4 * time.Second, BackendTimeout: -1, RequestTimeout: -1})
 		g.Fail(func(r Request) *Failure {
 			if r.Path == "slow" {
 				return &Failure{Delay: time.Minute}
@@ -392,5 +392,25 @@ func TestGatewayHoldsARequestUp(t *testing.T) {
 		close(release)
 		require.JSONEq(t, `{"name":"Kari"}`, <-done)
 		require.Equal(t, 200, g.Log()[0].Status)
+	})
+}
+
+// TestGatewayHoldsAnAnswerBack does so for as long as the client wants it.
+func TestGatewayHoldsAnAnswerBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, GatewayConfig{})
+		hold := make(chan struct{})
+		g.Fail(func(Request) *Failure { return &Failure{Hold: hold} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		r := httptest.NewRequest(http.MethodGet, "/api/persons/1", http.NoBody)
+		r.Header.Set(headerKey, "secret")
+		_, err := g.RoundTrip(r.WithContext(ctx)) //nolint:bodyclose // there is no response
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.AfterFunc(time.Hour, func() { close(hold) })
+		res, err := g.RoundTrip(r)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, 200, res.StatusCode, "no timeout of the gateway's")
 	})
 }

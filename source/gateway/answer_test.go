@@ -18,6 +18,8 @@ const noAPI = "No context-path matches the request URI."
 
 func TestAnswers(t *testing.T) {
 	const gatewayBody = `{"message":"%s","http_status_code":%d}`
+	// A short limit's text says how long it can hold at most.
+	waits := map[string]time.Duration{"429": time.Second, "429 spike": 100 * time.Millisecond}
 	tests := []struct {
 		name  string
 		reply reply
@@ -69,7 +71,7 @@ func TestAnswers(t *testing.T) {
 			require.Nil(t, resp)
 			require.ErrorContains(t, err, tt.text)
 			require.Equal(t, tt.want, failure.Of(err))
-			require.Zero(t, failure.RetryAfter(err))
+			require.Equal(t, waits[tt.name], failure.RetryAfter(err))
 			var e *gateway.Error
 			require.ErrorAs(t, err, &e)
 			require.Equal(t, tt.reply.Status, e.Status)
@@ -126,6 +128,19 @@ func TestGone(t *testing.T) {
 		{"410 without ids", nil, reply{Status: 410}, failure.Unavailable, "no proof"},
 		{"no transaction id", nil, reply{Status: 404, Header: "X-Gravitee-Request-Id: r"}, failure.Unavailable, "X-Gravitee-Transaction-Id is not the one that was sent"},
 		{"another transaction's id", nil, reply{Status: 404, Header: "X-Gravitee-Request-Id: r\nX-Gravitee-Transaction-Id: tx-0"}, failure.Unavailable, "X-Gravitee-Transaction-Id is not the one that was sent"},
+		{"a page of HTML", nil, reply{Status: 404, Header: "Content-Type: text/html;charset=utf-8", Body: "<h1>404</h1>", IDs: true}, failure.Unavailable, "no proof that it is the source's: it is a page of HTML"},
+		{"HTML that is not called so", nil, reply{Status: 404, Header: "Content-Type: application/json", Body: "\n<!DOCTYPE html><title>404</title>", IDs: true}, failure.Unavailable, "it is a page of HTML"},
+		{"by status, a page of HTML", gateway.GoneByStatus, reply{Status: 404, Body: "<html>"}, failure.Gone, "no such entity"},
+		{"by header", gateway.GoneByHeader("X-App", "iga"), reply{Status: 404, Header: "X-App: iga"}, failure.Gone, "no such entity"},
+		{"by header, any value", gateway.GoneByHeader("X-App", ""), reply{Status: 404, Header: "X-App: 7"}, failure.Gone, "no such entity"},
+		{"by header, another value", gateway.GoneByHeader("X-App", "iga"), reply{Status: 404, Header: "X-App: lb", IDs: true}, failure.Unavailable, "no header X-App as the source sends it"},
+		{"by header, none", gateway.GoneByHeader("X-App", ""), reply{Status: 404, IDs: true}, failure.Unavailable, "no header X-App"},
+		{"by field", gateway.GoneByField("error.code", "E404"), reply{Status: 404, Body: `{"error":{"code":"E404"}}`}, failure.Gone, "no such entity"},
+		{"by field, a number", gateway.GoneByField("code", "40400000000000001"), reply{Status: 404, Body: `{"code":40400000000000001}`}, failure.Gone, "no such entity"},
+		{"by field, another value", gateway.GoneByField("code", "404"), reply{Status: 404, Body: `{"code":405}`, IDs: true}, failure.Unavailable, "the field code is not as the source sends it"},
+		{"by field, no object", gateway.GoneByField("error.code", "404"), reply{Status: 404, Body: `{"error":"404"}`, IDs: true}, failure.Unavailable, "the field error.code is not"},
+		{"by field, cut off", gateway.GoneByField("code", "404"), reply{Status: 404, Body: `{"code":404`, IDs: true}, failure.Unavailable, "the field code is not"},
+		{"by field, more after it", gateway.GoneByField("code", "404"), reply{Status: 404, Body: `{"code":404}{}`, IDs: true}, failure.Unavailable, "the field code is not"},
 		{"by status, no ids", gateway.GoneByStatus, reply{Status: 404}, failure.Gone, "no such entity"},
 		{"by status, gateway's text", gateway.GoneByStatus, reply{Status: 404, Body: noAPI}, failure.Unavailable, "the gateway knows no such API"},
 		{"own proof says no", never, reply{Status: 404, IDs: true}, failure.Unavailable, "no proof that it is the source's: not today"},
@@ -182,7 +197,8 @@ func TestRetryAfter(t *testing.T) {
 		{"counter store down", 429, func() string { return "X-Rate-Limit-Reset: -1" }, 0},
 		{"window in the past", 429, func() string { return "X-Rate-Limit-Reset: " + in(-time.Minute) }, 0},
 		{"monthly quota", 429, func() string { return "X-Quota-Reset: " + in(20*day) }, day},
-		{"largest number", 429, func() string { return "X-Quota-Reset: 9223372036854775807" }, day},
+		{"no time: the largest number", 429, func() string { return "X-Quota-Reset: 9223372036854775807" }, 0},
+		{"no time: the backend's seconds", 429, func() string { return "X-Rate-Limit-Reset: 30" }, 0},
 		{"a limit's headers with another status", 503, func() string { return "X-Quota-Remaining: 0\nX-Quota-Reset: " + in(time.Hour) }, 0},
 	}
 	for _, tt := range tests {

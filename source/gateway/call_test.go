@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,6 +147,7 @@ func TestTime(t *testing.T) {
 	tests := []struct {
 		name      string
 		transport transport
+		try       time.Duration
 		timeout   time.Duration
 		cancel    time.Duration // of the caller
 		deadline  time.Duration // of the caller
@@ -154,10 +156,11 @@ func TestTime(t *testing.T) {
 		want      failure.Class
 		text      string
 	}{
-		{name: "default", transport: hang, after: 35 * time.Second, is: context.DeadlineExceeded, want: failure.Unavailable, text: "no complete answer within 35s (Config.Timeout)"},
-		{name: "configured", transport: hang, timeout: time.Minute, after: time.Minute, is: context.DeadlineExceeded, want: failure.Unavailable, text: "within 1m0s"},
+		{name: "default", transport: hang, after: 35 * time.Second, is: context.DeadlineExceeded, want: failure.Unavailable, text: "no complete answer within 35s (Config.TryTimeout)"},
+		{name: "configured", transport: hang, try: time.Minute, after: time.Minute, is: context.DeadlineExceeded, want: failure.Unavailable, text: "within 1m0s (Config.TryTimeout)"},
+		{name: "all of it", transport: hang, timeout: 20 * time.Second, after: 20 * time.Second, is: context.DeadlineExceeded, want: failure.Unavailable, text: "within 20s (Config.Timeout)"},
 		{name: "body counts", transport: lateBody, after: 35 * time.Second, want: failure.Unavailable, text: "no complete answer"},
-		{name: "retries count, and the first failure tells more", transport: badThenHang(), after: 35 * time.Second, want: failure.Unavailable, text: "504: the source is too slow for the gateway, 2 attempts"},
+		{name: "retries count, and the first failure tells more", transport: badThenHang(), timeout: 35 * time.Second, after: 35 * time.Second, want: failure.Unavailable, text: "504: the source is too slow for the gateway, 2 attempts"},
 		{name: "cancelled", transport: hang, cancel: 3 * time.Second, after: 3 * time.Second, is: context.Canceled, want: failure.Failed, text: "context canceled"},
 		{name: "cancelled in the body", transport: lateBody, cancel: 3 * time.Second, after: 3 * time.Second, is: context.Canceled, want: failure.Failed, text: "context canceled"},
 		{name: "cancelled before a retry", transport: reply{Status: 502}.transport(), cancel: time.Millisecond, after: time.Millisecond, is: context.Canceled, want: failure.Failed, text: "context canceled"},
@@ -175,7 +178,7 @@ func TestTime(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
 					defer cancel()
 				}
-				c := newClient(t, base, gateway.Config{Transport: tt.transport, Timeout: tt.timeout})
+				c := newClient(t, base, gateway.Config{Transport: tt.transport, TryTimeout: tt.try, Timeout: tt.timeout})
 				begin := time.Now()
 				_, err := c.Get(ctx, person)
 				require.Equal(t, tt.after, time.Since(begin))
@@ -369,9 +372,9 @@ func TestWorkersKeepTheirConnections(t *testing.T) {
 	for range rounds {
 		var wg sync.WaitGroup
 		errs := make(chan error, workers)
-		for range workers {
+		for worker := range workers {
 			wg.Go(func() {
-				_, err := c.Get(t.Context(), person)
+				_, err := c.Get(t.Context(), gateway.Request{Path: "persons/" + strconv.Itoa(worker)})
 				errs <- err
 			})
 		}
@@ -418,4 +421,18 @@ func TestConcurrentUse(t *testing.T) {
 	for err := range errs {
 		require.NoError(t, err)
 	}
+}
+
+func TestSlowFailuresAreNotStray(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var requests int
+		c := newClient(t, base, gateway.Config{Retries: 9, Transport: transport(func(r *http.Request) (*http.Response, error) {
+			requests++
+			time.Sleep(20 * time.Second)
+			return reply{Status: 504}.to(r), nil
+		})})
+		_, err := c.Get(t.Context(), person)
+		require.Equal(t, failure.Unavailable, failure.Of(err))
+		require.Equal(t, 2, requests, "not after 35 s")
+	})
 }

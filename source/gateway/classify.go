@@ -2,41 +2,13 @@ package gateway
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/internal/httpfail"
 )
-
-// GoneProof looks at a 404 or 410 and returns nil if it proves that the source
-// itself has no such entity, else why not. It may be called concurrently. Its
-// errors become part of error texts: they must hold nothing of the response.
-// Answers with the gateway's own text for an unknown API never get to it.
-type GoneProof func(*Response) error
-
-// GoneByIDs accepts an answer that went through an API of the gateway: it has
-// the gateway's X-Gravitee-Request-Id and echoes our X-Gravitee-Transaction-Id.
-// The gateway's own 404, for an API that is stopped, not deployed or not there,
-// has neither since APIM 3.18.20, 3.19.9, 3.20.3 and 4.0; before that it is
-// known by its text.
-func GoneByIDs(r *Response) error {
-	switch {
-	case r.Header.Get(headerRequestID) == "":
-		return errors.New("no " + headerRequestID)
-	case !slices.Contains(r.Header.Values(headerTransactionID), r.TransactionID):
-		return errors.New(headerTransactionID + " is not the one that was sent")
-	default:
-		return nil
-	}
-}
-
-// GoneByStatus accepts every answer. It is for an API without a gateway in
-// front, or one whose ids were configured away: anything else on the way that
-// answers 404 then looks like an entity that is gone.
-func GoneByStatus(*Response) error { return nil }
 
 // noAPI is the gateway's text for a context path that it does not know.
 const noAPI = "No context-path matches the request URI."
@@ -47,14 +19,24 @@ func isState(status int) bool {
 	return status == http.StatusOK || status == http.StatusCreated || status == http.StatusNonAuthoritativeInfo
 }
 
-// isStray reports whether a status is one that comes now and then, when a
-// pooled connection to the backend was stale or a gateway restarts.
-func isStray(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+// repeats says when a request may be repeated that failed with a status. The
+// gateway answers 502, 503 and 504 now and then, when a pooled connection to the
+// backend was stale or a gateway restarts.
+func repeats(status int, err error) again {
+	switch status {
+	case http.StatusTooManyRequests:
+		return later
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if failure.RetryAfter(err) == 0 {
+			return soon
+		}
+	}
+	return never
 }
 
-// classify returns nil for a state, or what else the answer means.
-func (c *Client) classify(r *Response) error {
+// classify returns nil for a state, or what else the answer means. For a 429,
+// wait is how long the limit holds, or 0.
+func (c *Client) classify(r *Response, wait time.Duration) error {
 	switch s := r.Status; {
 	case isState(s):
 		if len(bytes.TrimSpace(r.Body)) == 0 {
@@ -77,7 +59,10 @@ func (c *Client) classify(r *Response) error {
 	if !everybody {
 		return failure.As(failure.Failed, r.Failed(reason, nil))
 	}
-	return failure.UnavailableFor(retryAfter(r, time.Now()), r.Failed(reason, nil))
+	if r.Status != http.StatusTooManyRequests {
+		wait = httpfail.RetryAfter(r.Header.Get("Retry-After"), time.Now())
+	}
+	return failure.UnavailableFor(wait, r.Failed(reason, nil))
 }
 
 // absent decides what a 404 or 410 means.

@@ -1,11 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -13,8 +13,24 @@ import (
 // Config holds the options of a [Client]. The zero Config works, for an API
 // whose plan needs no key.
 type Config struct {
-	// Key is the API key of the subscription.
+	// Alternatives are further base URLs of the same API, at other gateways. A
+	// request that fails for want of an answer, or by a 502, 503 or 504, is
+	// repeated at the next one, which is then used until it fails too. The
+	// credentials go to all of them.
+	Alternatives []string
+	// Key is the API key of the subscription. For one that is read from a file,
+	// again whenever it changes, leave it empty and use Auth.
 	Key Secret
+	// Auth holds what else authenticates the requests: package auth has keys,
+	// passwords and tokens. They are used in their order.
+	Auth []Authenticator `json:"-"`
+	// CertFile and CertKeyFile hold a client certificate, with the chain to its
+	// authority, and its private key, in PEM. They are read for each new
+	// connection; those that are open keep theirs.
+	CertFile, CertKeyFile string
+	// CAFile holds the authorities, in PEM, one of which must have signed the
+	// gateway's certificate. It is read by [New]. Default: those of the system.
+	CAFile string
 	// Header is sent along with every request, for example what the backend
 	// wants for authorization. The headers that the client sets itself, and
 	// those that ask for less than the full current state, are refused.
@@ -24,35 +40,61 @@ type Config struct {
 	UserAgent string
 	// Transport makes the requests. It must not follow redirects, and its
 	// idle connections are closed by [Client.CloseIdleConnections]. Default: a
-	// copy of http.DefaultTransport with up to 64 idle connections, kept for
-	// 30 s, and without compression, which the gateway drops anyway.
+	// copy of http.DefaultTransport that keeps MaxInFlight idle connections for
+	// 30 s, connects within 10 s, and does without compression, which the
+	// gateway drops anyway. A proxy is taken from the environment.
 	Transport http.RoundTripper `json:"-"`
-	// Timeout ends a whole call: all attempts, until the last byte of the body.
-	// Default: 35 s. The gateway gives up after 30 s and says so; a client
-	// that gave up at the same time would not hear it.
+	// TryTimeout ends one request, at the last byte of the body. It is also the
+	// longest time that a call waits for a limit of the gateway's. Default: 35 s.
+	// The gateway gives up after 30 s and says so; a client that gave up at the
+	// same time would not hear it.
+	TryTimeout time.Duration
+	// Timeout ends a whole call, with all of its requests and the waits between
+	// them, but without waits for MaxRate and MaxInFlight. Default: 2 min.
 	Timeout time.Duration
-	// Retries is how often a stray 502, 503, 504 or broken connection is
-	// retried within one call. Default: 2. Negative: never.
+	// Retries is how often a stray 502, 503, 504 or broken connection, or a 429
+	// whose end is near, is retried. Default: 2. Negative: never.
 	Retries int
 	// MaxBody is the largest body of a state, in bytes. Default: 10 MiB.
 	MaxBody int64
+	// MaxRate is how many requests are sent per second, evenly spread. Default:
+	// as many as the gateway allows.
+	MaxRate float64
+	// MaxInFlight is how many requests are under way at once. Default: 64.
+	MaxInFlight int
 	// Gone decides whether a 404 or 410 proves that the source has no such
 	// entity. Default: [GoneByIDs].
 	Gone GoneProof `json:"-"`
+	// SecondLook is the time after which such a proof must be repeated, by a
+	// fetch past the cache, before it is believed. It is for sources that forget
+	// what they have, for a moment: while they are deployed, or when a replica
+	// is behind. Default: one look is enough.
+	SecondLook time.Duration
+	// Freshness says how to tell that a state is older than a notification.
+	// Default: it is not looked at.
+	Freshness Freshness `json:"-"`
 }
+
+const defaultTimeout = 2 * time.Minute
 
 func (c Config) withDefaults() Config {
 	if c.UserAgent == "" {
 		c.UserAgent = "konnektor"
 	}
-	if c.Transport == nil {
-		c.Transport = newTransport()
+	if c.TryTimeout == 0 {
+		c.TryTimeout = 35 * time.Second
 	}
 	if c.Timeout == 0 {
-		c.Timeout = 35 * time.Second
+		c.Timeout = defaultTimeout
 	}
 	if c.Retries == 0 {
 		c.Retries = 2
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 64
+	}
+	if c.Transport == nil {
+		c.Transport = newTransport(c.MaxInFlight)
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = 10 << 20
@@ -60,17 +102,21 @@ func (c Config) withDefaults() Config {
 	if c.Gone == nil {
 		c.Gone = GoneByIDs
 	}
+	if c.Freshness.Delays == nil {
+		c.Freshness.Delays = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+	}
 	return c
 }
 
-func newTransport() *http.Transport {
+func newTransport(conns int) *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	if d, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = d.Clone()
 	}
 	// The default of 2 idle connections for a host makes a connector with
 	// more workers open a connection, and do a TLS handshake, per fetch.
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 64, 64
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, conns
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	// Shorter than what is usual in front of a gateway: whoever keeps a
 	// connection longer than the other side gets stray resets.
 	t.IdleConnTimeout = 30 * time.Second
@@ -84,10 +130,15 @@ func (c Config) validate() error {
 		return errors.New("Key: holds a space, a line break or another character that no key has: trim it")
 	case strings.ContainsFunc(c.UserAgent, isControl):
 		return errors.New("UserAgent: must not hold control characters")
-	case c.Timeout < 0:
-		return errors.New("Timeout: must not be negative; 0 means the default")
-	case c.MaxBody < 0:
-		return errors.New("MaxBody: must not be negative; 0 means the default")
+	}
+	if err := c.validateNumbers(); err != nil {
+		return err
+	}
+	if c.Transport != nil && (c.CertFile != "" || c.CertKeyFile != "" || c.CAFile != "") {
+		return errors.New("Transport: brings its own certificates: leave CertFile, CertKeyFile and CAFile empty")
+	}
+	if err := validateAuth(c.Auth); err != nil {
+		return err
 	}
 	for name, values := range c.Header {
 		if name == "" || strings.ContainsFunc(name, notToken) {
@@ -103,6 +154,25 @@ func (c Config) validate() error {
 		}
 	}
 	return nil
+}
+
+func (c Config) validateNumbers() error {
+	switch timeout := cmp.Or(c.Timeout, defaultTimeout); {
+	case c.TryTimeout < 0:
+		return errors.New("TryTimeout: must not be negative; 0 means the default")
+	case c.Timeout < 0:
+		return errors.New("Timeout: must not be negative; 0 means the default")
+	case c.MaxBody < 0:
+		return errors.New("MaxBody: must not be negative; 0 means the default")
+	case !(c.MaxRate == 0 || c.MaxRate >= 1e-3 && c.MaxRate <= 1e6):
+		return errors.New("MaxRate: must be 0 for none, or from 0.001 to 1000000 requests per second")
+	case c.MaxInFlight < 0:
+		return errors.New("MaxInFlight: must not be negative; 0 means the default")
+	case c.SecondLook < 0 || c.SecondLook >= timeout:
+		return errors.New("SecondLook: must not be negative, and be shorter than Timeout")
+	default:
+		return c.Freshness.validate(timeout)
+	}
 }
 
 // reservedHeader says why a header cannot be set by Config.Header, or "".
@@ -142,45 +212,6 @@ func (c Config) header() http.Header {
 		h.Set(headerKey, string(c.Key))
 	}
 	return h
-}
-
-// parseBase checks a base URL. It returns the URL without a slash at its end,
-// and how many bytes of that come before the path.
-func parseBase(baseURL string) (base string, prefix int, err error) {
-	u, err := url.Parse(baseURL)
-	switch {
-	case err != nil: // its text would repeat the URL, and passwords in it
-		return "", 0, errors.New("baseURL: is not a URL")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "", 0, errors.New("baseURL: must begin with https://")
-	case u.Hostname() == "" || u.Opaque != "":
-		return "", 0, errors.New("baseURL: has no host")
-	case u.User != nil:
-		return "", 0, errors.New("baseURL: must not hold a user or password; use Config.Key or Config.Header")
-	case strings.ContainsAny(baseURL, "?#"):
-		return "", 0, errors.New("baseURL: must not have a query or fragment; use Request.Query")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return "", 0, errors.New("baseURL: must begin with https://; http is for loopback addresses only, as the key would travel in the clear")
-	}
-	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if strings.HasSuffix(path, "/") {
-		return "", 0, errors.New("baseURL: must not end with more than one slash")
-	}
-	if path != "" {
-		if err := checkPath(path[1:]); err != nil {
-			return "", 0, fmt.Errorf("baseURL: %w", err)
-		}
-	}
-	origin := u.Scheme + "://" + u.Host
-	return origin + path, len(origin), nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
 
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,6 +51,21 @@ func TestNew(t *testing.T) {
 		{name: "key with a line break", base: base, cfg: gateway.Config{Key: key + "\n"}, text: "Key: holds a space, a line break"},
 		{name: "user agent", base: base, cfg: gateway.Config{UserAgent: "a\r\nb"}, text: "UserAgent: must not hold control"},
 		{name: "timeout", base: base, cfg: gateway.Config{Timeout: -1}, text: "Timeout: must not be negative"},
+		{name: "two gateways", base: base, cfg: gateway.Config{Alternatives: []string{"https://gw2.example.no/iga/v1/", "http://127.0.0.1/iga/v1"}}},
+		{name: "another API", base: base, cfg: gateway.Config{Alternatives: []string{"https://gw2.example.no/other"}}, text: "Alternatives[0]: must have the path of baseURL"},
+		{name: "alternative in the clear", base: base, cfg: gateway.Config{Alternatives: []string{base, "http://gw2.example.no/iga/v1"}}, text: "Alternatives[1]: must begin with https://"},
+		{name: "password in an alternative", base: base, cfg: gateway.Config{Alternatives: []string{"https://u:" + key + "@gw2.example.no/iga/v1"}}, text: "Alternatives[0]: must not hold a user or password"},
+		{name: "timeout of a try", base: base, cfg: gateway.Config{TryTimeout: -1}, text: "TryTimeout: must not be negative"},
+		{name: "rate", base: base, cfg: gateway.Config{MaxRate: 0.5}},
+		{name: "negative rate", base: base, cfg: gateway.Config{MaxRate: -1}, text: "MaxRate: must be 0 for none, or from"},
+		{name: "no number as rate", base: base, cfg: gateway.Config{MaxRate: math.NaN()}, text: "MaxRate: must be"},
+		{name: "endless rate", base: base, cfg: gateway.Config{MaxRate: math.Inf(1)}, text: "MaxRate: must be"},
+		{name: "in flight", base: base, cfg: gateway.Config{MaxInFlight: -1}, text: "MaxInFlight: must not be negative"},
+		{name: "second look", base: base, cfg: gateway.Config{SecondLook: -1}, text: "SecondLook: must not be negative"},
+		{name: "second look too late", base: base, cfg: gateway.Config{SecondLook: 2 * time.Minute}, text: "SecondLook: must not be negative, and be shorter than Timeout"},
+		{name: "slack", base: base, cfg: gateway.Config{Freshness: gateway.Freshness{Slack: -1}}, text: "Freshness: Slack must not be"},
+		{name: "delay", base: base, cfg: gateway.Config{Freshness: gateway.Freshness{Delays: []time.Duration{-1}}}, text: "Freshness: Delays must not be"},
+		{name: "delays too long", base: base, cfg: gateway.Config{Timeout: time.Minute, Freshness: gateway.Freshness{Time: gateway.LastModified, Delays: []time.Duration{40 * time.Second, 40 * time.Second}}}, text: "Freshness: Delays must together be shorter than Timeout"},
 		{name: "body", base: base, cfg: gateway.Config{MaxBody: -1}, text: "MaxBody: must not be negative"},
 		{name: "key as header", base: base, cfg: gateway.Config{Header: http.Header{"x-gravitee-api-key": {key}}}, text: "Header: x-gravitee-api-key must not be set: use Config.Key"},
 		{name: "cache", base: base, cfg: gateway.Config{Header: http.Header{"X-Gravitee-Cache": {"BY_PASS"}}}, text: "use Request.Fresh"},

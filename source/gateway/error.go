@@ -2,13 +2,11 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
-	"syscall"
+
+	"github.com/konnektor-go/konnektor/failure"
 )
 
 // Error says what came of a request. Its text holds no identifier, no value
@@ -49,39 +47,18 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// describe names the cause of a transport's error. Only texts known to be
-// harmless are taken over: the others can quote the URL, or bytes of an answer.
-func describe(err error) string {
-	var (
-		errno syscall.Errno
-		dns   *net.DNSError
-		cert  *tls.CertificateVerificationError
-		alert tls.AlertError
-		plain tls.RecordHeaderError
-	)
-	switch {
-	case errors.As(err, &errno):
-		return errno.Error()
-	case errors.As(err, &dns):
-		return dns.Error()
-	case errors.As(err, &cert):
-		return cert.Error()
-	case errors.As(err, &alert):
-		return alert.Error()
-	case errors.As(err, &plain):
-		return "the other end does not speak TLS"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed"
-	case isTimeout(err):
-		return "it took too long"
+// stopped returns the error for the end of the caller's context. A deadline is
+// Unavailable, as something on the way was too slow; being cancelled says
+// nothing about anybody.
+func (c *Client) stopped(ctx context.Context, req Request) error {
+	err := c.failed(req, ctx.Err().Error(), ctx.Err())
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return failure.As(failure.Unavailable, err)
 	}
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
-		err = inner
-	}
-	return fmt.Sprintf("%T", err)
+	return err
 }
 
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+// failed returns the error for a request that got no answer.
+func (c *Client) failed(req Request, reason string, cause error) error {
+	return &Error{Route: c.route(req), TransactionID: req.TransactionID, Reason: reason, Err: cause}
 }

@@ -168,3 +168,42 @@ func FuzzPath(f *testing.F) {
 		require.True(t, staysBelow(got.RequestURI, "/iga/v1/"), got.RequestURI)
 	})
 }
+
+// FuzzServer checks with a real server, and another one that must see nothing,
+// that no path and no query reaches a host or a path outside of the base.
+func FuzzServer(f *testing.F) {
+	for _, seed := range []string{
+		"persons/1", "/evil", "//evil", "http://evil/x", "@evil/x", ":80@evil", "a/../../b", "%2e%2e/x", "a?b", "a b", "a%0d%0aHost:%20evil", "..%2f", "..;/x", "\r\nHost: evil\r\n",
+	} {
+		f.Add(seed, "q", seed)
+	}
+	var seen []*http.Request
+	s := serve(f, func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r)
+		ok.write(w, r)
+	})
+	var elsewhere int
+	other := serve(f, func(http.ResponseWriter, *http.Request) { elsewhere++ })
+	c := newClient(f, s.URL+"/iga/v1", gateway.Config{})
+	f.Fuzz(func(t *testing.T, p, name, value string) {
+		seen = nil
+		for _, p := range []string{p, strings.ReplaceAll(p, "evil", other.Listener.Addr().String())} {
+			req := gateway.Request{Path: p, Query: url.Values{name: {value}}}
+			_, err := c.Get(t.Context(), req)
+			require.Zero(t, elsewhere)
+			if err != nil {
+				require.Equal(t, failure.Rejected, failure.Of(err))
+				require.Empty(t, seen)
+				continue
+			}
+			require.Len(t, seen, 1)
+			require.Equal(t, s.Listener.Addr().String(), seen[0].Host)
+			escaped, _, _ := strings.Cut(seen[0].RequestURI, "?")
+			require.Equal(t, "/iga/v1/"+p, escaped)
+			require.True(t, staysBelow(escaped, "/iga/v1/"), escaped)
+			require.Equal(t, req.Query, seen[0].URL.Query())
+			require.LessOrEqual(t, len(seen[0].RequestURI), 4096)
+			seen = nil
+		}
+	})
+}

@@ -33,8 +33,8 @@ func (c Config) String() string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return fmt.Sprintf("gateway.Config{Header: [%s], UserAgent: %q, Timeout: %v, Retries: %d, MaxBody: %d}",
-		strings.Join(names, " "), c.UserAgent, c.Timeout, c.Retries, c.MaxBody)
+	return fmt.Sprintf("gateway.Config{Header: [%s], UserAgent: %q, TryTimeout: %v, Timeout: %v, Retries: %d, MaxBody: %d, MaxRate: %v, MaxInFlight: %d}",
+		strings.Join(names, " "), c.UserAgent, c.TryTimeout, c.Timeout, c.Retries, c.MaxBody, c.MaxRate, c.MaxInFlight)
 }
 
 // Format prints what String returns, for every verb.
@@ -43,8 +43,8 @@ func (c Config) Format(f fmt.State, _ rune) { write(f, c.String()) }
 // LogValue keeps the key and the values of headers out of logs.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// String returns the base URL.
-func (c *Client) String() string { return c.base }
+// String returns the base URL that was given to [New].
+func (c *Client) String() string { return c.bases.urls[0] }
 
 // Format prints what String returns, for every verb.
 func (c *Client) Format(f fmt.State, _ rune) { write(f, c.String()) }

@@ -6,8 +6,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
+
+// maxURI is the longest path with query that reaches an API, in bytes.
+const maxURI = 4096
 
 // Request asks for one resource.
 type Request struct {
@@ -24,9 +28,17 @@ type Request struct {
 	// Fresh asks for the state as it is now: the gateway's cache is bypassed,
 	// and overwritten by the answer.
 	Fresh bool
+	// ChangedAt is when the resource changed, as far as a notification tells.
+	// Zero: not known. See [Freshness].
+	ChangedAt time.Time
+	// Flow names who asks: while calls wait for a limit, all flows get their
+	// turn. Empty: the Route is taken for it.
+	Flow string
 	// TransactionID goes to the gateway and the backend, for their logs. It is
 	// up to 128 visible ASCII characters. Empty means a new one.
 	TransactionID string
+
+	base string // the base URL that it is sent to, empty: not yet
 }
 
 // Validate reports why the request cannot be sent. The error begins with the
@@ -47,27 +59,31 @@ func (r Request) Validate() error {
 	return nil
 }
 
-// uri returns the URL to fetch.
-func (c *Client) uri(req Request) (string, error) {
+// suffix returns what follows the base URL.
+func (c *Client) suffix(req Request) (string, error) {
 	if err := req.Validate(); err != nil {
 		return "", err
 	}
-	uri := c.base + "/" + req.Path
+	suffix := "/" + req.Path
 	if len(req.Query) > 0 {
-		uri += "?" + req.Query.Encode()
+		suffix += "?" + req.Query.Encode()
 	}
-	if n := len(uri) - c.prefix; n > maxURI {
+	if n := len(c.bases.path) + len(suffix); n > maxURI {
 		return "", fmt.Errorf("Path: with base path and query it is %d bytes, the gateway takes at most %d", n, maxURI)
 	}
-	return uri, nil
+	return suffix, nil
 }
 
 // route returns what errors call the resource.
 func (c *Client) route(req Request) string {
-	if req.Route == "" {
-		return c.base
+	base := req.base
+	if base == "" {
+		base = c.bases.pick()
 	}
-	return c.base + "/" + req.Route
+	if req.Route == "" {
+		return base
+	}
+	return base + "/" + req.Route
 }
 
 // checkPath reports whether an escaped relative path could be understood, by
