@@ -18,6 +18,7 @@ import (
 	"github.com/konnektor-go/konnektor/failure"
 	"github.com/konnektor-go/konnektor/notification"
 	"github.com/konnektor-go/konnektor/source"
+	"github.com/konnektor-go/konnektor/testkit"
 )
 
 func TestTargetFollowsSource(t *testing.T) {
@@ -366,5 +367,28 @@ func TestADateThatComesDuringTheMappingIsNotMissed(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		require.Equal(t, map[string]string{"1": "Kari"}, w.inTarget())
 		require.NoError(t, stop())
+	})
+}
+
+func TestTheSourceIsToldWhoAsksAndSince(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.register.set("1", person{Name: "Kari"})
+		var asked []source.Request
+		w.flow.Source = source.Func[person](func(ctx context.Context, req source.Request) (person, error) {
+			asked = append(asked, req)
+			return w.register.Fetch(ctx, req)
+		})
+		w.flow.Match = ofType("persons")
+		stop := w.start(w.positions(&testkit.Target[position]{}, func(string) []string { return []string{"1"} }))
+		at := time.Now().Add(-time.Minute)
+		w.event(at, "1")
+		settle()
+		w.publish(`{"specversion":"1.0","id":"e2","source":"s","type":"position.update","subject":"positions/7","time":"2000-01-01T00:00:00Z"}`)
+		settle()
+		require.NoError(t, stop())
+		require.Len(t, asked, 2)
+		require.Equal(t, "people", asked[0].Flow)
+		require.True(t, at.Equal(asked[0].ChangedAt), "the notification's time")
+		require.Zero(t, asked[1].ChangedAt, "the position changed then, who knows when the person did")
 	})
 }

@@ -265,12 +265,22 @@ func (l *loop) run(r *run) {
 	rep, err = l.flow.reconcile(leaseContext{ctx, r}, source.Request{
 		Key:           r.lease.Key,
 		Fresh:         r.lease.Priority > work.Bulk,
+		ChangedAt:     changedAt(r.lease.Cause),
+		Flow:          l.flow.name,
 		TransactionID: r.tx,
 	}, hooks{
 		begun:      r.begun,
 		begin:      l.meter.watch(r),
 		checkMarks: func(marks []target) error { return l.checkMarks(r.lease, marks) },
 	})
+}
+
+// changedAt returns when the entity itself changed, as far as the cause tells.
+func changedAt(cause work.Cause) time.Time {
+	if cause.Kind != "notification" {
+		return time.Time{}
+	}
+	return cause.Time
 }
 
 // outcome returns what came of a run, and false if that counts for nothing.
