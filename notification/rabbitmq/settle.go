@@ -15,13 +15,13 @@ import (
 // BenchmarkDrain before you change them.
 const (
 	// ackDelay is how long an ack waits for others, while messages come and go.
-	ackDelay = time.Millisecond
+	ackDelay = 500 * time.Microsecond
 	// lookDelay is the longest time until a message is looked at again that is
 	// handled for long: a quarter more than the time before.
 	lookDelay = 8 * time.Millisecond
 	// lookMany is how many are looked at in ackDelay at most; with more in flight
 	// it takes longer. To look at one costs some ten nanoseconds.
-	lookMany = 1024
+	lookMany = 512
 	// fewInFlight is the prefetch below which acks do not wait, because they would
 	// keep new messages away.
 	fewInFlight = 32
