@@ -81,20 +81,26 @@ func (b *breaker) permit(n int) (allowed int, again time.Time) {
 func (b *breaker) started() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.probing = b.state.Open
-	return b.probing
+	probe := b.state.Open && !b.probing
+	b.probing = b.probing || probe
+	return probe
 }
 
 // answered tells that a run got an answer from the system. It returns true if
-// that closed the breaker.
-func (b *breaker) answered() bool {
+// that closed the breaker, which only the probe's does: other runs may have asked
+// before it opened.
+func (b *breaker) answered(probe bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inARow = 0
 	if !b.state.Open {
+		b.inARow = 0
 		b.note(false)
 		return false
 	}
+	if !probe {
+		return false
+	}
+	b.inARow = 0
 	b.state = BreakerStatus{Since: time.Now()}
 	b.probing = false
 	b.recent = b.recent[:0]

@@ -14,6 +14,7 @@ import (
 	"github.com/konnektor-go/konnektor/connector"
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/source"
 	"github.com/konnektor-go/konnektor/testkit"
 )
 
@@ -171,6 +172,50 @@ func TestRate(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		require.Len(t, w.inTarget(), 100)
+		require.NoError(t, stop())
+	})
+}
+
+// TestRateOfSlowRuns has runs that take longer than it takes until the next may
+// begin.
+func TestRateOfSlowRuns(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.flow.Rate, w.flow.Workers = 10, 100
+		w.register.latency = 5 * time.Second
+		for i := range 300 {
+			w.register.set(fmt.Sprint(i), person{Name: "n"})
+		}
+		stop := w.start()
+		for i := range 300 {
+			w.notify(fmt.Sprint(i))
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		require.InDelta(t, 210, w.register.total(), 5)
+		require.NoError(t, stop())
+	})
+}
+
+// TestAnAnswerOfBeforeDoesNotCloseABreaker has several workers, of which one is
+// told to wait while the others have asked already.
+func TestAnAnswerOfBeforeDoesNotCloseABreaker(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.flow.Workers = 4
+		var calls atomic.Int64
+		w.flow.Source = source.Func[person](func(context.Context, source.Request) (person, error) {
+			if calls.Add(1)%4 == 0 {
+				return person{}, failure.UnavailableFor(time.Hour, errors.New("429"))
+			}
+			time.Sleep(100 * time.Millisecond)
+			return person{Name: "n"}, nil
+		})
+		stop := w.start()
+		for i := range 100 {
+			w.notify(fmt.Sprint(i))
+		}
+		time.Sleep(59 * time.Minute)
+		require.LessOrEqual(t, calls.Load(), int64(4))
+		require.True(t, w.flowStatus().Source.Open)
 		require.NoError(t, stop())
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -151,8 +152,8 @@ func (c *Connector) flow(name string) *flow {
 // Run takes notifications from the inputs and reconciles what is due, until ctx
 // ends; then it takes nothing new, lets running work end within
 // Config.StopTimeout, and returns nil with everything stored. It returns an
-// error if it cannot start, if an input ends by itself, or if user code did not
-// end when it was cancelled.
+// error if it cannot start, if an input ends by itself, if user code did not end
+// when it was cancelled, or if the work store was away to the end.
 //
 // With no inputs it works off what the store holds.
 func (c *Connector) Run(ctx context.Context, inputs ...Input) error {
@@ -224,6 +225,8 @@ type session struct {
 	marks    *batch.Group[[]work.Mark, []int64]
 	outcomes *batch.Group[work.Outcome, error]
 	waiters  *waiters // nil: the store is durable
+
+	unstored atomic.Int64 // outcomes and marks, see the log
 }
 
 func (c *Connector) newSession(hasher entity.Hasher) (*session, error) {
@@ -315,6 +318,9 @@ func (s *session) await(takeCtx context.Context, group *errgroup.Group, storing 
 	} {
 		select {
 		case err := <-ended:
+			if n := s.unstored.Load(); err == nil && n > 0 {
+				err = fmt.Errorf("connector %q: %d outcomes or marks could not be stored, see the log", s.name, n)
+			}
 			return err
 		case <-time.After(hurry.after):
 			hurry.do()

@@ -392,3 +392,32 @@ func TestTheSourceIsToldWhoAsksAndSince(t *testing.T) {
 		require.Zero(t, asked[1].ChangedAt, "the position changed then, who knows when the person did")
 	})
 }
+
+// TestAnInputThatEndsEndsRun has two inputs, of which one ends by itself.
+func TestAnInputThatEndsEndsRun(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		c, err := connector.New("test", w.cfg, w.flow)
+		require.NoError(t, err)
+		ending := make(inbox)
+		ended := make(chan error, 1)
+		go func() {
+			ended <- c.Run(t.Context(), connector.Input{Subscriber: w.broker, Topic: queue}, connector.Input{Subscriber: ending, Topic: "other"})
+		}()
+		time.Sleep(time.Second)
+		close(ending)
+		require.EqualError(t, <-ended, `connector "test": input 1: has ended`)
+	})
+}
+
+// TestNotBeforeWithAStoreInMemory has a time that the store keeps less exactly.
+func TestNotBeforeWithAStoreInMemory(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.register.set("1", person{Name: "Kari"})
+		stop := w.start()
+		w.publish(`{"id":"1","uri":"dfo:persons","gyldigEtter":"` + time.Now().Add(time.Hour+1500*time.Microsecond).Format(time.RFC3339Nano) + `"}`)
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, map[string]string{"1": "Kari"}, w.inTarget())
+		require.Zero(t, w.broker.Len(queue), "it is acked")
+		require.NoError(t, stop())
+	})
+}

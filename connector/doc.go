@@ -39,8 +39,8 @@
 //     code is that entity's failure, or that message's
 //     (TestAPanicIsTheEntitysFailure).
 //   - An outage is nobody's error. While source, target or work store are
-//     unavailable, work waits, one probe at a time goes through, and no attempts
-//     are spent (TestEachSystemHasItsBreaker). An entity that fails by itself is
+//     unavailable, work waits, one probe of each instance at a time goes through,
+//     and no attempts are spent (TestEachSystemHasItsBreaker). An entity that fails by itself is
 //     tried again with growing delays (see [Retry]), then parked until something
 //     marks it again or an operator releases it (TestRelease).
 //   - Removal needs proof. Only failure.Gone from the source, or Absent from the

@@ -341,3 +341,20 @@ func TestTheWorkStoreIsWaitedFor(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+// TestStopWithoutTheWorkStoreIsAnError has the work store go away for good.
+func TestStopWithoutTheWorkStoreIsAnError(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		store := &flaky{Store: w.cfg.Store}
+		w.cfg.Store = store
+		w.target.Fail(func(testkit.Call) error {
+			store.broken.Store(true)
+			return nil
+		})
+		w.register.set("1", person{Name: "Kari"})
+		stop := w.start()
+		w.notify("1")
+		settle()
+		require.EqualError(t, stop(), `connector "test": 1 outcomes or marks could not be stored, see the log`)
+	})
+}

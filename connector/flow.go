@@ -23,7 +23,8 @@ type Flow[S, T any] struct {
 	Match notification.Filter
 	// Keys says which entities a notification is about. Nil: the one in its
 	// subject, see [notification.KeyOf]. An error sets the message aside as
-	// rejected, but for failure.Unavailable, which is waited out.
+	// rejected, but for failure.Unavailable, which is waited out. It is logged and
+	// stored: it must hold no identifier.
 	Keys func(context.Context, notification.Notification) ([]entity.Key, error)
 	// Source gives the entity's current state. Required.
 	Source source.Source[S]

@@ -26,8 +26,8 @@ const patience = 10
 func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Outcome {
 	o := work.Outcome{Lease: r.lease}
 	if err == nil {
-		l.answered(l.source, fetching)
-		l.answered(l.sink, writing)
+		l.answered(l.source, r.sourceProbe, fetching)
+		l.answered(l.sink, r.sinkProbe, writing)
 		o.Result, o.Next, o.Present, o.Summary = work.Done, rep.recheck, rep.present, rep.change.String()
 		o.Fingerprint, o.Marks = l.fingerprint(rep), marksOf(r.lease, rep.marks)
 		return o
@@ -58,8 +58,8 @@ func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Ou
 }
 
 // answered tells a breaker that its system is there.
-func (l *loop) answered(b *breaker, stage string) {
-	if b.answered() {
+func (l *loop) answered(b *breaker, probe bool, stage string) {
+	if b.answered(probe) {
 		l.log.Info("available again", "stage", stage)
 	}
 }
@@ -67,9 +67,9 @@ func (l *loop) answered(b *breaker, stage string) {
 // failed tells the breakers about an entity that failed in a stage though the
 // systems were there.
 func (l *loop) failed(r *run, stage string) {
-	l.answered(l.source, fetching)
+	l.answered(l.source, r.sourceProbe, fetching)
 	if stage == writing {
-		l.answered(l.sink, writing)
+		l.answered(l.sink, r.sinkProbe, writing)
 	} else {
 		l.sink.abandoned(r.sinkProbe)
 	}
@@ -81,7 +81,7 @@ func (l *loop) failed(r *run, stage string) {
 func (l *loop) unavailable(r *run, stage, reason string, retryAfter time.Duration) bool {
 	b, probe := l.source, r.sourceProbe
 	if stage == writing {
-		l.answered(l.source, fetching)
+		l.answered(l.source, r.sourceProbe, fetching)
 		b, probe = l.sink, r.sinkProbe
 	} else {
 		l.sink.abandoned(r.sinkProbe)

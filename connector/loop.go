@@ -96,6 +96,7 @@ func (l *loop) loop(ctx, runCtx context.Context) {
 	var workers, renewing sync.WaitGroup
 	renewCtx, stopRenewing := context.WithCancel(runCtx)
 	renewing.Go(func() { l.renew(renewCtx) })
+	renewing.Go(func() { l.expire(renewCtx) })
 	defer renewing.Wait()
 	defer stopRenewing()
 	defer workers.Wait()
@@ -214,6 +215,9 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 		l.signal() // for the rest of the workers
 		return time.Time{}, nil
 	case len(leases) == req.N:
+		if l.rate != nil {
+			l.signal() // for when there are tokens again
+		}
 		return time.Time{}, nil // the end of a run will tell
 	}
 	return l.cfg.Store.NextDue(ctx, l.flow.name)
@@ -301,6 +305,7 @@ func (l *loop) commit(r *run, rep report, outcome work.Outcome) bool {
 	refused, err := l.outcomes.Do(outcome)
 	switch {
 	case err != nil:
+		l.unstored.Add(1)
 		l.log.Error("outcome not stored; the entity will be reconciled again", "entity", l.hasher.Hash(r.lease.Key), "error", err)
 	case refused != nil:
 		l.log.Warn("outcome refused by the work store", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
@@ -322,6 +327,7 @@ func (l *loop) markAgain(r *run, rep report) {
 	cause.Kind = "lost lease"
 	_, err := l.marks.Do([]work.Mark{{Flow: l.flow.name, Key: r.lease.Key, Priority: work.Live, Cause: cause}})
 	if err != nil {
+		l.unstored.Add(1)
 		l.log.Error("not marked again; the target may hold an older state", "entity", l.hasher.Hash(r.lease.Key), "error", err)
 	}
 }

@@ -31,7 +31,9 @@ const releaseBatch = 500
 // mended, and returns how many. It may be called at any time.
 func (c *Connector) Release(ctx context.Context, r Release) (int, error) {
 	n, err := c.release(ctx, r)
-	c.cfg.Logger.Info("parked entities released", "connector", c.name, "flow", r.Flow, "group", r.Group, "entities", n)
+	if n > 0 {
+		c.cfg.Logger.Info("parked entities released", "connector", c.name, "flow", r.Flow, "group", r.Group, "entities", n)
+	}
 	if err != nil {
 		return n, fmt.Errorf("connector %q: release: %w", c.name, err)
 	}
@@ -110,7 +112,9 @@ func (c *Connector) releaseCanary(ctx context.Context, r Release) (int, error) {
 		switch {
 		case err != nil:
 			return 1, err
-		case !found || row.Done >= marked:
+		case !found:
+			return 1, errors.New("the canary was forgotten meanwhile, the others were left")
+		case row.Done >= marked:
 			return 1, nil
 		case row.Attempts > 0 || row.State == work.Parked:
 			return 1, fmt.Errorf("the canary failed again, the others were left: %s", row.Summary)

@@ -7,8 +7,7 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
-// renew prolongs the leases of the runs under way. A run whose lease comes near
-// its end all the same is cancelled before another can take the entity.
+// renew prolongs the leases of the runs under way.
 func (l *loop) renew(ctx context.Context) {
 	ticker := time.NewTicker(l.cfg.Lease / 3)
 	defer ticker.Stop()
@@ -36,8 +35,7 @@ func (l *loop) held() []work.Lease {
 }
 
 func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
-	margin := l.cfg.Lease / 6
-	limited, cancel := context.WithTimeout(ctx, margin)
+	limited, cancel := context.WithTimeout(ctx, l.cfg.Lease/6)
 	defer cancel()
 	asked := time.Now()
 	errs, err := l.cfg.Store.Renew(limited, leases, l.cfg.Lease)
@@ -51,12 +49,34 @@ func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
 		if r == nil {
 			continue // ended meanwhile
 		}
-		lost := err == nil && errs[i] != nil
-		if err == nil && !lost {
+		switch {
+		case err != nil: // expire sees to it
+		case errs[i] != nil:
+			r.cancel(errLeaseLost)
+		default:
 			r.renewed(asked.Add(l.cfg.Lease))
 		}
-		if lost || r.left() <= margin {
-			r.cancel(errLeaseLost)
+	}
+}
+
+// expire cancels the runs whose lease comes near its end, before another can take
+// the entity, also while the work store does not answer.
+func (l *loop) expire(ctx context.Context) {
+	margin := l.cfg.Lease / 6
+	ticker := time.NewTicker(margin / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
 		}
+		l.mu.Lock()
+		for _, r := range l.runs {
+			if r.left() <= margin {
+				r.cancel(errLeaseLost)
+			}
+		}
+		l.mu.Unlock()
 	}
 }

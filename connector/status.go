@@ -95,13 +95,18 @@ const stuckAfter = 10 * time.Second
 
 // warnStuck logs the runs that are stuck, each once.
 func (l *loop) warnStuck() {
+	var stuck []*run
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, r := range l.runs {
-		if stage := r.stage.Load(); !r.warned && l.stuck(stage) {
+		if !r.warned && l.stuck(r.stage.Load()) {
 			r.warned = true
-			l.log.Error("stuck: the code does not heed the end of its context, its worker is lost until it returns",
-				"entity", l.hasher.Hash(r.lease.Key), "stage", stage.name, "since", stage.since, "transaction", r.tx)
+			stuck = append(stuck, r)
 		}
+	}
+	l.mu.Unlock()
+	for _, r := range stuck {
+		stage := r.stage.Load()
+		l.log.Error("stuck: the code does not heed the end of its context, its worker is lost until it returns",
+			"entity", l.hasher.Hash(r.lease.Key), "stage", stage.name, "since", stage.since, "transaction", r.tx)
 	}
 }

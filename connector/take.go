@@ -9,16 +9,16 @@ import (
 )
 
 // take subscribes to all inputs and handles their messages until ctx ends.
-func (s *session) take(ctx, waitCtx context.Context, inputs []Input) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (s *session) take(takeCtx, waitCtx context.Context, inputs []Input) error {
+	ctx, cancel := context.WithCancelCause(takeCtx)
+	defer cancel(nil)
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: s.cfg.StopTimeout}, logAdapter{s.log})
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
 	router.AddMiddleware(s.cfg.Middleware...)
 	in := &intake{session: s, stopping: ctx, waiting: waitCtx}
-	subscriptions, err := subscribe(ctx, cancel, inputs)
+	subscriptions, err := subscribe(ctx, func() { cancel(nil) }, inputs)
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
@@ -33,14 +33,15 @@ func (s *session) take(ctx, waitCtx context.Context, inputs []Input) error {
 		forwarding.Go(func() {
 			defer stopRouting()
 			forward(ctx, subscriptions[i], messages)
+			cancel(fmt.Errorf("connector %q: input %d: has ended", s.name, i))
 		})
 		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, subscription(messages), in.handler(input))
 	}
 	if err := router.Run(routing); err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
-	if ctx.Err() == nil {
-		return fmt.Errorf("connector %q: all inputs have ended", s.name)
+	if takeCtx.Err() == nil {
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ type meter struct {
 func (s *session) newMeter() (*meter, error) {
 	api := s.cfg.MeterProvider.Meter(scope)
 	m := &meter{name: attrConnector.String(s.name), tracer: s.cfg.TracerProvider.Tracer(scope)}
-	var errs [12]error
+	var errs [11]error
 	m.notifications, errs[0] = api.Int64Counter("konnektor.notifications",
 		metric.WithUnit("{message}"), metric.WithDescription("Messages taken in, by what came of them: marked, irrelevant or rejected."))
 	m.reconciles, errs[1] = api.Int64Counter("konnektor.reconciles",

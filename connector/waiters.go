@@ -34,7 +34,7 @@ type waiter struct {
 // had seen it, has succeeded or has parked the entity.
 func (w *waiters) wait(ctx context.Context, m work.Mark, seq int64) error {
 	id := rowID{m.Flow, m.Key}
-	me := &waiter{seq: seq, due: m.Due, done: make(chan struct{})}
+	me := &waiter{seq: seq, due: m.Due.Truncate(time.Millisecond), done: make(chan struct{})}
 	w.mu.Lock()
 	w.rows[id] = append(w.rows[id], me)
 	w.mu.Unlock()

@@ -22,7 +22,8 @@ import (
 //   - the paging came to its end,
 //   - no page came twice, nor one with nothing new,
 //   - there were at least as many different items as the total on the first
-//     page, where the API has a total,
+//     page, where the API has a total; what was listed before a resumption is
+//     known by its number only, so what comes twice across one counts twice,
 //   - all items could be read, and there were some.
 //
 // A RESTLister may be copied and used concurrently.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"io"
+	"math"
 )
 
 // maxErrorBody is how much of an answer is read that is not a state.
@@ -22,7 +23,7 @@ func readBody(r io.Reader, length, limit int64) (body []byte, whole bool, err er
 	if n := min(length, limit); n > 0 {
 		buf.Grow(int(n) + bytes.MinRead) // ReadFrom wants that much room at the end
 	}
-	if _, err := buf.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
+	if _, err := buf.ReadFrom(io.LimitReader(r, limit+min(1, math.MaxInt64-limit))); err != nil {
 		return nil, false, err
 	}
 	if int64(buf.Len()) > limit {

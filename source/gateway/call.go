@@ -60,10 +60,11 @@ func (c *call) run(ctx context.Context) (*Response, error) {
 			return resp, nil
 		case err == nil:
 			gone = false
-			if stale = append(stale, resp); len(stale) > len(c.cfg.Freshness.Delays) {
+			delays := c.cfg.Freshness.Delays
+			if stale = append(stale, resp); len(stale) > len(delays) || !time.Now().Add(delays[len(stale)-1]).Before(c.deadline) {
 				return c.staleVerdict(resp)
 			}
-			wait = c.cfg.Freshness.Delays[len(stale)-1]
+			wait = delays[len(stale)-1]
 		case failure.Of(err) == failure.Gone && !gone && c.cfg.SecondLook > 0:
 			gone, wait = true, c.cfg.SecondLook
 		default:
@@ -179,6 +180,7 @@ func (c *call) try(ctx context.Context, stale []*Response) result {
 func (c *call) once(ctx context.Context, stale []*Response) result {
 	r, renewed := c.send(ctx, stale)
 	if renewed {
+		c.attempts++
 		r, _ = c.send(ctx, stale)
 	}
 	return r
@@ -264,6 +266,9 @@ func (c *call) send(ctx context.Context, stale []*Response) (r result, renewed b
 		return c.unanswered("the answer broke off: ", err), false
 	}
 	wait := c.limiter.observe(resp, sent, time.Now())
+	if resp.Header.Get(headerClientID) != "" {
+		c.identified.Store(true)
+	}
 	if known != nil && resp.Status == http.StatusNotModified {
 		return result{resp: known}, false
 	}

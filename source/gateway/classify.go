@@ -72,6 +72,11 @@ func (c *Client) absent(r *Response) error {
 	if bytes.Contains(r.Body, []byte(noAPI)) {
 		return failure.As(failure.Unavailable, r.Failed("the gateway knows no such API: "+noAPI, nil))
 	}
+	// The plan comes before the source, and the gateway names those whom it lets
+	// through in all answers or in none.
+	if c.identified.Load() && r.Header.Get(headerClientID) == "" {
+		return failure.As(failure.Unavailable, r.Failed("the plan's refusal as it seems: no "+headerClientID, nil))
+	}
 	if err := c.cfg.Gone(r); err != nil {
 		return failure.As(failure.Unavailable, r.Failed("no proof that it is the source's: "+err.Error(), err))
 	}

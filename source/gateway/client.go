@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/konnektor-go/konnektor/failure"
 )
@@ -25,6 +26,8 @@ type Client struct {
 	cfg     Config
 	flights flights
 	limiter *limiter
+	// identified says that the gateway names those whom its plans let through.
+	identified atomic.Bool
 }
 
 // New returns a Client for the API at baseURL, which ends with its context

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"sync"
+	"time"
 )
 
 // flights are the fetches under way, so that identical ones are made once.
@@ -81,7 +82,7 @@ func (f *flight) admitsLocked(req Request) bool {
 		return !req.Fresh && req.ChangedAt.IsZero()
 	}
 	f.req.Fresh = f.req.Fresh || req.Fresh
-	if req.ChangedAt.After(f.req.ChangedAt) {
+	if req.ChangedAt.After(f.req.ChangedAt) && time.Until(req.ChangedAt) <= maxAhead {
 		f.req.ChangedAt = req.ChangedAt
 	}
 	return true

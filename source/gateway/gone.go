@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,8 +20,15 @@ type GoneProof func(*Response) error
 // the gateway's X-Gravitee-Request-Id and echoes our X-Gravitee-Transaction-Id.
 // The gateway's own 404, for an API that is stopped, not deployed or not there,
 // has neither since APIM 3.18.20, 3.19.9, 3.20.3 and 4.0; before that it is
-// known by its text. A page of HTML is not accepted: that is what servers send
-// that do not know the path, as the application is not there.
+// known by its text. Besides, the body must be JSON or empty: a page of HTML or
+// plain text is what proxies and servers send that do not know the path, as the
+// application is not there. Where something on the way answers so without a body,
+// use another proof.
+//
+// What it cannot tell on APIM 3 is an error of the gateway's own that the API's
+// owner has turned into a 404 in JSON. Where that is done use GoneByHeader or
+// GoneByField. On APIM 4 such an answer to a key that is not accepted is known by
+// the client identifier that it lacks.
 func GoneByIDs(r *Response) error {
 	switch {
 	case r.Header.Get(headerRequestID) == "":
@@ -29,6 +37,8 @@ func GoneByIDs(r *Response) error {
 		return errors.New(headerTransactionID + " is not the one that was sent")
 	case isHTML(r):
 		return errors.New("it is a page of HTML")
+	case len(bytes.TrimSpace(r.Body)) > 0 && !json.Valid(r.Body):
+		return errors.New("its body is not JSON")
 	default:
 		return nil
 	}

@@ -48,7 +48,7 @@ func newLimiter(cfg Config) *limiter {
 }
 
 // errHeld is for requests that are not worth sending.
-var errHeld = errors.New("the gateway's limit is used up: not sent")
+var errHeld = errors.New("the gateway's limit allows no request yet: not sent")
 
 // acquire waits for a turn, after which release is to be called. A limit of the
 // gateway's that holds for longer than the patience is an error at once.

@@ -57,6 +57,7 @@ func TestPaths(t *testing.T) {
 		{"half escaped dots", "persons/.%2e", `Path: must not hold "." or ".."`},
 		{"dots escaped twice", "persons/%252e%252e", `Path: must not hold "." or ".."`},
 		{"dots escaped three times", "persons/%25252e.", `Path: must not hold "." or ".."`},
+		{"dots escaped twice, beside a stray percent", "persons/%252e%252e%252fadmin%25zz", `Path: must not hold "." or ".."`},
 		{"dots and escaped slash", "persons/..%2Fadmin", `Path: must not hold "." or ".."`},
 		{"dots and escaped backslash", "persons/a%5C..%5Cadmin", `Path: must not hold "." or ".."`},
 		{"dots and matrix parameter", "persons/..%3Bx/admin", `Path: must not hold "." or ".."`},

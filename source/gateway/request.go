@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -131,11 +133,12 @@ func checkSegment(s string) error {
 	}
 	for level := 0; ; level++ {
 		next, err := url.PathUnescape(s)
+		if err != nil && level > 0 { // some servers leave what is none as it is
+			next, err = escapes.ReplaceAllStringFunc(s, unescape), nil
+		}
 		switch {
-		case err != nil && level == 0:
-			return errors.New("has a % that is not followed by two hexadecimal digits")
 		case err != nil:
-			return nil
+			return errors.New("has a % that is not followed by two hexadecimal digits")
 		case level == 0 && !utf8.ValidString(next):
 			return errors.New("is not UTF-8 when unescaped")
 		case strings.ContainsFunc(next, isControl):
@@ -151,6 +154,13 @@ func checkSegment(s string) error {
 		}
 		s = next
 	}
+}
+
+var escapes = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
+
+func unescape(escape string) string {
+	b, _ := hex.DecodeString(escape[1:]) // it is two hexadecimal digits
+	return string(b)
 }
 
 func isSeparator(r rune) bool { return r == '/' || r == '\\' || r == ';' }

@@ -22,6 +22,7 @@ type window struct {
 
 	ends time.Time // by our clock
 	left int64     // requests until then
+	told int64     // the least that the gateway said is left
 	next time.Time // the next of them, to spread them
 	anew bool      // begun by a request whose answer has not come
 }
@@ -50,7 +51,7 @@ func (w *window) take(now time.Time) {
 		return
 	}
 	if !now.Before(w.ends) {
-		w.left, w.ends, w.anew = w.limit, now.Add(w.period+margin), true
+		w.left, w.told, w.ends, w.anew = w.limit, w.limit, now.Add(w.period+margin), true
 	}
 	w.left--
 	w.next = time.Time{}
@@ -84,14 +85,16 @@ func (w *window) observe(p policyAnswer, a limitAnswer, c *clock, others int64) 
 	w.anew = false
 	switch {
 	case p.exhausted:
-		w.left = 0
+		w.left, w.told = 0, 0
 	case turned && p.left < 0:
-		w.left = p.limit - 1 - others
+		w.left, w.told = p.limit-1-others, p.limit-1
 	case turned:
 		// Those under way may or may not be in what the gateway counted.
-		w.left = p.left - others
+		w.left, w.told = p.left-others, p.left
 	case p.left >= 0:
-		w.left = min(w.left, p.left)
+		// What never reached the gateway was not counted there.
+		w.told = min(w.told, p.left)
+		w.left = max(min(w.left, w.told), w.told-others)
 	}
 	w.ends = a.received.Add(max(c.until(w.reset, a.received), 0) + margin)
 	if !w.next.IsZero() && w.next.After(w.ends) {
@@ -125,7 +128,7 @@ func (w *window) refused(p policyAnswer, a limitAnswer) {
 		return
 	}
 	w.limit, w.period, w.heard = p.limit, p.period, a.received
-	w.left, w.ends = 0, a.received.Add(p.period+margin)
+	w.left, w.told, w.ends = 0, 0, a.received.Add(p.period+margin)
 }
 
 // wait returns how long a request has to wait that a 429 refused.

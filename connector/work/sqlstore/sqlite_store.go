@@ -46,7 +46,7 @@ type SQLite struct {
 	db     *sql.DB
 	cfg    SQLiteConfig
 	secret []byte
-	stmts  map[string]*sql.Stmt // by their text, not changed after New
+	stmts  map[string]*sql.Stmt // by their text, not changed after NewSQLite
 
 	mu     sync.Mutex
 	ready  any // the driver's connection that is set up

@@ -1,0 +1,56 @@
+package connector_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/source"
+)
+
+// noRenewals is a store that does not renew, and takes its time to say so.
+type noRenewals struct {
+	work.Store
+	takes time.Duration
+}
+
+func (s noRenewals) Renew(context.Context, []work.Lease, time.Duration) ([]error, error) {
+	time.Sleep(s.takes) // whatever its context says
+	return nil, errors.New("down")
+}
+
+// TestARunEndsBeforeAnotherTakesItsEntity has leases that cannot be renewed, at
+// all moments between two attempts.
+func TestARunEndsBeforeAnotherTakesItsEntity(t *testing.T) {
+	for _, offset := range []time.Duration{0, time.Second, 7 * time.Second, 12 * time.Second, 18 * time.Second} {
+		for _, takes := range []time.Duration{0, 9 * time.Second, 15 * time.Second} {
+			t.Run(fmt.Sprint(offset, takes), func(t *testing.T) {
+				bubble(t, func(t *testing.T, w *world) {
+					w.cfg.Store = noRenewals{w.cfg.Store, takes}
+					w.flow.Timeout = 2 * time.Hour
+					begun, ended := 0, 0
+					w.flow.Source = source.Func[person](func(ctx context.Context, _ source.Request) (person, error) {
+						begun++
+						require.Equal(t, begun-1, ended, "run %d begins before the one before has ended", begun)
+						if begun == 1 {
+							<-ctx.Done()
+						}
+						ended++
+						return person{}, ctx.Err()
+					})
+					stop := w.start()
+					time.Sleep(offset)
+					w.notify("1")
+					time.Sleep(5 * time.Minute)
+					require.Equal(t, 2, begun)
+					require.NoError(t, stop())
+				})
+			})
+		}
+	}
+}
