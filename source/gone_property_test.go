@@ -35,6 +35,7 @@ type life struct {
 	Slowly   bool // settings reach the instances late
 	Chunked  bool
 	NoIDs    bool
+	Own404s  bool // the API's owner makes a 404 in JSON of the gateway's errors
 	Failover int
 	Steps    []step
 }
@@ -56,6 +57,7 @@ var anyLife = rapid.Custom(func(t *rapid.T) life {
 		Version: rapid.SampledFrom([]string{"3.15.0", "3.18.19", "3.20.2", "3.20.3", "3.x", "4.0.0", "4.x"}).Draw(t, "version"),
 		Cache:   flip("cache"), Limited: flip("limited"), Slowly: flip("slowly"), Chunked: flip("chunked"),
 		NoIDs:    rapid.IntRange(0, 3).Draw(t, "no ids") == 0,
+		Own404s:  rapid.IntRange(0, 3).Draw(t, "own 404s") == 0,
 		Failover: rapid.IntRange(0, 1).Draw(t, "failover"),
 		Steps: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 			n := even(t)
@@ -65,8 +67,8 @@ var anyLife = rapid.Custom(func(t *rapid.T) life {
 })
 
 // wrongAnswers are what the backend, or something behind the gateway, can say
-// while the entity exists. What is not among them is the source's own 404 about
-// an entity that exists: nobody can tell that from the truth.
+// while the entity exists. What is not among them is a 404 as the source's own,
+// in JSON or empty: nobody can tell that from the truth.
 var wrongAnswers = []testkit.Failure{
 	{Truncate: true},
 	{Break: true},
@@ -86,6 +88,8 @@ var wrongAnswers = []testkit.Failure{
 	{Status: 404, Body: "<!DOCTYPE html><h1>HTTP Status 404</h1>", Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}},
 	{Status: 404, Body: "No context-path matches the request URI.", Header: http.Header{"Content-Type": {"text/plain"}}},
 	{Status: 404, Body: `{"message":"No context-path matches the request URI.","http_status_code":404}`},
+	{Status: 404, Body: "404 page not found\n", Header: http.Header{"Content-Type": {"text/plain"}}},
+	{Status: 404, Body: "default backend - 404"},
 	{Status: 410, Body: "<html></html>", Header: http.Header{"Content-Type": {"text/html"}}},
 	{Status: 429, Header: http.Header{"Retry-After": {"1"}}},
 	{Status: 500}, {Status: 502}, {Status: 503}, {Status: 504},
@@ -106,6 +110,13 @@ func playLife(ctx context.Context, l life, proof gateway.GoneProof, verdicts map
 	}
 	if l.Slowly {
 		cfg.Sync = 5 * time.Second
+	}
+	if l.Own404s {
+		own := testkit.Failure{Status: http.StatusNotFound, Body: `{"message":"not found"}`}
+		cfg.Errors = map[int]testkit.Failure{401: own, 403: own, 429: own, 502: own, 503: own, 504: own}
+		if proof == nil {
+			proof = sourcesOwn
+		}
 	}
 	g, err := testkit.NewGateway(cfg)
 	if err != nil {
@@ -182,6 +193,12 @@ func playLife(ctx context.Context, l life, proof gateway.GoneProof, verdicts map
 	return nil
 }
 
+// sourcesOwn is the proof where the gateway's errors look like the source's: the
+// ids, and what the source alone says.
+func sourcesOwn(r *gateway.Response) error {
+	return errors.Join(gateway.GoneByIDs(r), gateway.GoneByField("error", "not found")(r))
+}
+
 // balancer stands in front of the gateway. What it says, it says itself, with
 // 404.
 type balancer struct {
@@ -232,8 +249,9 @@ func TestGoneIsNeverSaidOfWhoExists(t *testing.T) {
 // TestGoneCatchesCredulity plants the bugs that the property is about.
 func TestGoneCatchesCredulity(t *testing.T) {
 	for name, proof := range map[string]gateway.GoneProof{
-		"any 404":          gateway.GoneByStatus,
-		"any 404 in JSON":  func(r *gateway.Response) error { return onlyIf(json.Valid(r.Body)) },
+		"any 404":         gateway.GoneByStatus,
+		"any 404 in JSON": func(r *gateway.Response) error { return onlyIf(json.Valid(r.Body)) },
+		"any 404 in JSON with ids, where the gateway's errors are such": gateway.GoneByIDs,
 		"any 404 with ids": func(r *gateway.Response) error { return onlyIf(r.Header.Get("X-Gravitee-Request-Id") != "") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"math"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,4 +61,18 @@ func TestMaxBodyMayBeTheLargestNumber(t *testing.T) {
 	resp, err := client.Get(t.Context(), person)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"a":1}`, string(resp.Body))
+}
+
+// TestRequestsAskForPlainAnswers: the gateway drops compression and does not answer
+// to Expect, so a client that counts on them waits, or cannot read.
+func TestRequestsAskForPlainAnswers(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Expect") != "" || r.Header.Get("Accept-Encoding") != "" || r.Header.Get("Accept") != "application/json" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		reply{Status: 200, Body: `{}`, IDs: true}.write(w, r)
+	})
+	_, err := newClient(t, s.URL, gateway.Config{}).Get(t.Context(), person)
+	require.NoError(t, err)
 }
