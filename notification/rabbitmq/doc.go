@@ -38,9 +38,10 @@
 //   - What settles messages from before a loss is dropped. It never settles
 //     another message.
 //   - An empty message is handed out only if somebody published one.
-//   - The end of Subscribe's context, or Close, stops the deliveries at once.
-//     Messages in flight can still be settled, until StopTimeout; the rest goes
-//     back to the queue. Then the output channel is closed and nothing of the
+//   - The end of Subscribe's context, or Close, stops the deliveries. What waits
+//     in the output channel is taken back, unless somebody takes it at that
+//     moment. Messages in flight can still be settled, until StopTimeout; the rest
+//     goes back to the queue. Then the output channel is closed and nothing of the
 //     subscription is left. Close waits for that. The queue's next consumer, where
 //     one at a time is active, begins after that and not before.
 //   - A message's context has the values of Subscribe's context, but not its
