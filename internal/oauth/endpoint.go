@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/konnektor-go/konnektor/failure"
 	"github.com/konnektor-go/konnektor/internal/httpfail"
+	"github.com/konnektor-go/konnektor/internal/loopback"
 )
 
 const (
@@ -50,7 +50,7 @@ func (e Endpoint) Validate() error {
 		return errors.New("TokenURL: must be a URL that begins with https://")
 	case u.User != nil:
 		return errors.New("TokenURL: must not hold a user or password")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
 		return errors.New("TokenURL: must begin with https://; http is for loopback addresses only, as secrets would travel in the clear")
 	case u.Fragment != "":
 		return errors.New("TokenURL: must not have a fragment")
@@ -58,14 +58,6 @@ func (e Endpoint) Validate() error {
 		return errors.New("Timeout: must not be negative; 0 means the default")
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
 
 // Fetch asks for a token. The URL of cfg is the endpoint's. Its errors are

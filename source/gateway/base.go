@@ -3,10 +3,11 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
+
+	"github.com/konnektor-go/konnektor/internal/loopback"
 )
 
 // bases are the base URLs of one API: those of several gateways.
@@ -60,7 +61,7 @@ func parseBase(baseURL string) (base, path string, err error) {
 		return "", "", errors.New("must not hold a user or password; use Config.Key or Config.Auth")
 	case strings.ContainsAny(baseURL, "?#"):
 		return "", "", errors.New("must not have a query or fragment; use Request.Query")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
 		return "", "", errors.New("must begin with https://; http is for loopback addresses only, as the key would travel in the clear")
 	}
 	path = strings.TrimSuffix(u.EscapedPath(), "/")
@@ -73,12 +74,4 @@ func parseBase(baseURL string) (base, path string, err error) {
 		}
 	}
 	return u.Scheme + "://" + u.Host + path, path, nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
