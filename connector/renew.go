@@ -9,19 +9,12 @@ import (
 
 // renew prolongs the leases of the runs under way.
 func (l *loop) renew(ctx context.Context) {
-	ticker := time.NewTicker(l.cfg.Lease / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, l.cfg.Lease/3, func() {
 		if leases := l.held(); len(leases) > 0 {
 			l.renewAll(ctx, leases)
 			l.warnStuck()
 		}
-	}
+	})
 }
 
 func (l *loop) held() []work.Lease {
@@ -63,20 +56,13 @@ func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
 // the entity, also while the work store does not answer.
 func (l *loop) expire(ctx context.Context) {
 	margin := l.cfg.Lease / 6
-	ticker := time.NewTicker(margin / 2)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, margin/2, func() {
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		for _, r := range l.runs {
 			if r.left() <= margin {
 				r.cancel(errLeaseLost)
 			}
 		}
-		l.mu.Unlock()
-	}
+	})
 }

@@ -22,18 +22,13 @@ const (
 // prune deletes what was kept for long enough, at once and from time to time,
 // until ctx ends.
 func (s *session) prune(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
-	defer ticker.Stop()
-	for {
+	prune := func() {
 		s.pruneAll(ctx, "rejected messages", s.cfg.KeepRejected, s.cfg.Store.PruneRejected)
 		s.pruneAll(ctx, "rows of entities that are gone", s.cfg.KeepGone, s.cfg.Store.PruneIdle)
 		s.pruneAll(ctx, "parked entities", s.cfg.KeepParked, s.cfg.Store.PruneParked)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 	}
+	prune()
+	every(ctx, pruneEvery, prune)
 }
 
 func (s *session) pruneAll(ctx context.Context, what string, keep time.Duration, prune func(context.Context, time.Time, int) (int, error)) {
