@@ -116,13 +116,14 @@ func (f Flow[S, T]) define() (*flow, error) {
 		}
 		return nil, fmt.Errorf("flow %q: %w", f.Name, err)
 	}
+	f.Timeout = orDefault(f.Timeout, time.Minute) // for f.reconcile too
 	d := &flow{
 		name:      f.Name,
 		match:     f.Match,
 		keys:      f.Keys,
 		workers:   orDefault(f.Workers, 8),
 		rate:      f.Rate,
-		timeout:   orDefault(f.Timeout, time.Minute),
+		timeout:   f.Timeout,
 		retry:     f.Retry.withDefaults(),
 		reconcile: f.reconcile,
 	}

@@ -43,16 +43,15 @@ type hooks struct {
 
 // reconcile makes the target equal to the source for one entity.
 func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request, h hooks) (rep report, err error) {
-	timeout := orDefault(f.Timeout, time.Minute)
 	rep.stage = fetching
-	state, err := stage(ctx, fetching, timeout, h, func(ctx context.Context) (S, error) {
+	state, err := stage(ctx, fetching, f.Timeout, h, func(ctx context.Context) (S, error) {
 		return f.Source.Fetch(ctx, req)
 	})
 	var want Desired[T]
 	switch {
 	case err == nil:
 		rep.stage = mapping
-		want, err = stage(ctx, mapping, timeout, h, func(ctx context.Context) (Desired[T], error) {
+		want, err = stage(ctx, mapping, f.Timeout, h, func(ctx context.Context) (Desired[T], error) {
 			return f.Map(ctx, req.Key, state)
 		})
 		if err == nil && want.verdict == unsaid {
@@ -69,7 +68,7 @@ func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request, h hooks) 
 	}
 	value, present := want.Value()
 	rep.stage, rep.recheck, rep.marks = writing, want.Recheck(h.begun), want.marks
-	rep.change, err = stage(ctx, writing, timeout, h, func(ctx context.Context) (sink.Change, error) {
+	rep.change, err = stage(ctx, writing, f.Timeout, h, func(ctx context.Context) (sink.Change, error) {
 		if present {
 			return f.Sink.Apply(ctx, req.Key, value)
 		}
