@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/failure"
 )
 
 // mix is live work on top of bulk work.
@@ -134,4 +135,29 @@ func TestBulkIsNotStarved(t *testing.T) {
 			require.ErrorContains(t, w.checkBulk(4), "bulk is not starved")
 		})
 	})
+}
+
+// TestBulkLeavesLiveWorkFresh lets bulk work come upon an entity that owes what a
+// notification asked for. The register refuses a read that may be cached.
+func TestBulkLeavesLiveWorkFresh(t *testing.T) {
+	for _, class := range []failure.Class{failure.Failed, failure.Unavailable, failure.Rejected} {
+		t.Run(class.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				w.register.set("1", person{Name: "Kari"})
+				w.register.setDown(failure.As(class, errors.New("not now")))
+				stop := w.start()
+				w.notify("1")
+				settle()
+				require.Contains(t, []work.State{work.Waiting, work.Parked}, w.row("1").State)
+				w.register.setDown(nil)
+				_, err := w.cfg.Store.Mark(t.Context(), []work.Mark{{Flow: "people", Key: key("1"), Priority: work.Bulk}})
+				require.NoError(t, err)
+				w.notify("2") // wakes the loop
+				settle()
+				require.Equal(t, work.Done, w.row("1").LastResult)
+				require.Equal(t, map[string]string{"1": "Kari"}, w.inTarget())
+				require.NoError(t, stop())
+			})
+		})
+	}
 }

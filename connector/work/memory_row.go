@@ -95,7 +95,7 @@ func (r *memoryRow) mark(mk Mark, now millis) {
 		r.due = earliest(r.due, due)
 		return
 	}
-	if s := r.state(now); s == Due || s == Running {
+	if s := r.state(now); s == Due || s == Running || r.owes() {
 		r.priority = max(r.priority, mk.Priority)
 	} else {
 		r.priority = mk.Priority
@@ -103,6 +103,12 @@ func (r *memoryRow) mark(mk Mark, now millis) {
 	r.due = earliest(r.due, now)
 	r.startAfresh()
 	r.renewed = r.token != ""
+}
+
+// owes reports whether the last run did not do what it was to do.
+func (r *memoryRow) owes() bool {
+	result := Result(r.result.value())
+	return result != "" && result != Done
 }
 
 func (r *memoryRow) startAfresh() {

@@ -31,8 +31,11 @@ type Store interface {
 	//   - A mark for now makes the row due at the earlier of now and what it was,
 	//     and gives it a fresh start: no attempts, no deferrals, no failure times,
 	//     not parked. It raises the priority to its own if the row is due or
-	//     running, and otherwise, also if the row waits for a date or a retry,
-	//     replaces it: a row that bulk work wakes early is bulk work.
+	//     running, or if its last run was not Done, so that it waits for a retry or
+	//     is parked: what a live mark asked for is owed until a run was Done, and
+	//     bulk work must not make a cached read of it. Otherwise, also if the row
+	//     waits for a date, it replaces the priority: a row that bulk work wakes
+	//     early is bulk work.
 	//   - A mark for the future is added to the row's Later times, so that
 	//     neither an earlier run nor another date makes it forgotten; the row
 	//     is due at the earlier of it and what it was. Nothing else changes: a

@@ -26,7 +26,7 @@ ON CONFLICT (flow, type, id) DO UPDATE SET
 	sqlMarkNow = sqlMark + `,
 	priority = CASE
 		WHEN konnektor_work.priority > excluded.priority AND (konnektor_work.token IS NOT NULL
-			OR konnektor_work.due <= excluded.due AND konnektor_work.parked = 0)
+			OR konnektor_work.due <= excluded.due OR konnektor_work.last_result NOT IN ('', 'done'))
 		THEN konnektor_work.priority ELSE excluded.priority END,
 	attempts = 0, deferrals = 0, first_failure = NULL, last_failure = NULL, failure_group = '', parked = 0,
 	renewed = CASE WHEN konnektor_work.token IS NULL THEN 0 ELSE 1 END

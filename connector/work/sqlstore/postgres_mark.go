@@ -39,7 +39,8 @@ const sqlPostgresMark = `WITH given AS MATERIALIZED (
 		renewed = w.renewed OR excluded.renewed,
 		priority = CASE
 			WHEN NOT excluded.renewed THEN w.priority
-			WHEN w.lease_until IS NOT NULL OR w.due <= {now} AND NOT w.parked THEN greatest(w.priority, excluded.priority)
+			WHEN w.lease_until IS NOT NULL OR w.due <= {now} OR w.last_result NOT IN ('', 'done')
+				THEN greatest(w.priority, excluded.priority)
 			ELSE excluded.priority END,
 		attempts = CASE WHEN excluded.renewed THEN 0 ELSE w.attempts END,
 		deferrals = CASE WHEN excluded.renewed THEN 0 ELSE w.deferrals END,

@@ -109,23 +109,35 @@ var markCases = []testCase{
 		e.mark(markWith("1", work.Bulk), markWith("1", work.Retry), markWith("1", work.Bulk))
 		e.Equal(work.Retry, e.row("1").Priority, "the first replaces, the others raise")
 	}},
-	{"Mark/replaces the priority of a row that waits for a retry", func(e *env) {
-		e.mark(mark("1"))
-		e.run("1", work.Failed, now().Add(time.Hour))
-		e.mark(markWith("1", work.Bulk))
-		e.Equal(work.Bulk, e.row("1").Priority)
+	{"Mark/raises the priority of a row that waits for a retry", func(e *env) {
+		for id, waits := range map[string]work.Result{"1": work.Failed, "2": work.Deferred, "3": work.Released} {
+			e.mark(mark(id))
+			e.run(id, waits, now().Add(time.Hour))
+			want := e.row(id).Priority
+			e.mark(markWith(id, work.Bulk))
+			e.Equal(want, e.row(id).Priority, "what the run was to do is not done: %s", waits)
+			e.run(id, work.Done, time.Time{})
+		}
+		e.mark(markWith("4", work.Bulk))
+		e.run("4", work.Failed, now().Add(time.Hour))
+		e.mark(markWith("4", work.Bulk))
+		e.Equal(work.Bulk, e.row("4").Priority)
+		e.mark(mark("4"))
+		e.Equal(work.Live, e.row("4").Priority)
 	}},
-	{"Mark/replaces the priority of a row that is parked", func(e *env) {
+	{"Mark/raises the priority of a row that is parked", func(e *env) {
 		e.mark(mark("1"))
 		e.run("1", work.GaveUp, time.Time{})
 		e.mark(markWith("1", work.Bulk))
-		e.Equal(work.Bulk, e.row("1").Priority)
+		e.Equal(work.Retry, e.row("1").Priority)
 		e.run("1", work.GaveUp, time.Time{})
 		e.mark(markAt("1", time.Minute))
 		time.Sleep(time.Hour)
 		e.Equal(work.Parked, e.row("1").State, "until it is leased, though it could be")
-		e.mark(markWith("1", -200))
-		e.EqualValues(-200, e.row("1").Priority)
+		e.mark(markWith("1", work.Bulk))
+		e.Equal(work.Retry, e.row("1").Priority)
+		e.mark(mark("1"))
+		e.Equal(work.Live, e.row("1").Priority)
 	}},
 	{"Mark/gives a fresh start", func(e *env) {
 		e.mark(mark("1"))

@@ -75,7 +75,8 @@ func (m *model) mark(mk work.Mark, now time.Time) int64 {
 		}
 		return r.told.Dirty
 	}
-	if raises := r.run != nil || r.state(now) == work.Due; !raises || mk.Priority > r.told.Priority {
+	raises := r.run != nil || r.state(now) == work.Due || r.told.LastResult != "" && r.told.LastResult != work.Done
+	if !raises || mk.Priority > r.told.Priority {
 		r.told.Priority = mk.Priority
 	}
 	r.marked = first(r.marked, now)
