@@ -145,7 +145,11 @@ func (s *alwaysWrites) Apply(ctx context.Context, key entity.Key, want entry) (s
 }
 
 func (s *alwaysWrites) Remove(ctx context.Context, key entity.Key) (sink.Change, error) {
-	if err := s.h.target.Delete(ctx, key); !errors.Is(err, sink.ErrNotFound) {
+	have, _, err := s.h.target.Get(ctx, key)
+	if err != nil {
+		return sink.Change{}, err
+	}
+	if err := s.h.target.Delete(ctx, key, have); !errors.Is(err, sink.ErrNotFound) {
 		return sink.Change{Op: sink.Removed}, err
 	}
 	return sink.Change{}, nil

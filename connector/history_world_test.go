@@ -388,11 +388,11 @@ func call[R any](ctx context.Context, m *mortalTarget, key entity.Key, write boo
 }
 
 type found struct {
-	entry entry
+	entry sink.Found[entry]
 	found bool
 }
 
-func (m *mortalTarget) Get(ctx context.Context, key entity.Key) (entry, bool, error) {
+func (m *mortalTarget) Get(ctx context.Context, key entity.Key) (sink.Found[entry], bool, error) {
 	f, err := call(ctx, m, key, false, func() (found, error) {
 		e, ok, err := m.i.target.Get(ctx, key)
 		return found{e, ok}, err
@@ -405,13 +405,13 @@ func (m *mortalTarget) Create(ctx context.Context, key entity.Key, want entry) e
 	return err
 }
 
-func (m *mortalTarget) Update(ctx context.Context, key entity.Key, have, want entry, fields []sink.Field) error {
+func (m *mortalTarget) Update(ctx context.Context, key entity.Key, have sink.Found[entry], want entry, fields []sink.Field) error {
 	_, err := call(ctx, m, key, true, func() (any, error) { return nil, m.i.target.Update(ctx, key, have, want, fields) })
 	return err
 }
 
-func (m *mortalTarget) Delete(ctx context.Context, key entity.Key) error {
-	_, err := call(ctx, m, key, true, func() (any, error) { return nil, m.i.target.Delete(ctx, key) })
+func (m *mortalTarget) Delete(ctx context.Context, key entity.Key, have sink.Found[entry]) error {
+	_, err := call(ctx, m, key, true, func() (any, error) { return nil, m.i.target.Delete(ctx, key, have) })
 	return err
 }
 

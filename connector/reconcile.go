@@ -74,10 +74,19 @@ func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request, h hooks) 
 		}
 		return f.Sink.Remove(ctx, req.Key)
 	})
+	rep.recheck = earliest(rep.recheck, rep.change.Next)
 	if rep.present = present && err == nil; rep.present {
 		rep.value = value
 	}
 	return rep, err
+}
+
+// earliest returns the earlier of two times, of which zero is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // stage runs one step of a reconcile with a time limit and turns a panic of

@@ -25,6 +25,8 @@ import (
 //   - Inside an any, numbers are equal if their values are, whatever their
 //     types, and so are strings, slices and maps: what was read as JSON has
 //     other types than what was built in Go.
+//   - An [Optional] is compared as far as want names it: left alone, it equals
+//     anything; null, it equals what has no value.
 //   - NaN equals NaN.
 func Diff[T any](have, want T) []Field {
 	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
@@ -138,9 +140,12 @@ func hasEqual(t reflect.Type) bool {
 		m.Type.NumOut() == 1 && m.Type.Out(0).Kind() == reflect.Bool
 }
 
-// equal compares two values as Diff says. Their types may differ where they
+// equal compares a, which is there, with b, which is wanted, as Diff says. Their types may differ where they
 // come out of an interface.
 func equal(a, b reflect.Value) bool {
+	if want, ok := optionalOf(b); ok {
+		return equalOptional(a, want)
+	}
 	if a.Kind() == reflect.Interface || b.Kind() == reflect.Interface {
 		return equalAny(a, b)
 	}
@@ -174,6 +179,38 @@ func equal(a, b reflect.Value) bool {
 	default:
 		return reflect.DeepEqual(a.Interface(), b.Interface())
 	}
+}
+
+// optional is an Optional of any type.
+type optional interface {
+	IsZero() bool
+	Any() any
+	optional()
+}
+
+func optionalOf(v reflect.Value) (optional, bool) {
+	if v.Kind() != reflect.Struct || !v.CanInterface() {
+		return nil, false
+	}
+	o, ok := v.Interface().(optional)
+	return o, ok
+}
+
+// equalOptional compares what is there with what is wanted of it.
+func equalOptional(have reflect.Value, want optional) bool {
+	if want.IsZero() {
+		return true
+	}
+	var value any
+	if o, ok := optionalOf(have); ok {
+		value = o.Any()
+	} else if have.CanInterface() {
+		value = have.Interface()
+	}
+	if value == nil || want.Any() == nil {
+		return value == nil && want.Any() == nil
+	}
+	return equal(reflect.ValueOf(value), reflect.ValueOf(want.Any()))
 }
 
 // equalAny compares what interfaces hold.

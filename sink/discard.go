@@ -16,3 +16,6 @@ func (Discard[T]) Apply(context.Context, entity.Key, T) (Change, error) { return
 
 // Remove implements [Sink].
 func (Discard[T]) Remove(context.Context, entity.Key) (Change, error) { return Change{}, nil }
+
+// DryRun implements [DryRunner].
+func (d Discard[T]) DryRun() Sink[T] { return d }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/failure"
@@ -18,6 +19,9 @@ type EnsureConfig[T any] struct {
 	// Tries is how often a conflict with another writer leads to a new read,
 	// the first one included. Default 4.
 	Tries int
+	// Removal says what becomes of entities that are removed. Default: they are
+	// deleted.
+	Removal Removal[T]
 }
 
 func (c EnsureConfig[T]) withDefaults(target Target[T]) EnsureConfig[T] {
@@ -36,6 +40,9 @@ func (c EnsureConfig[T]) validate(target Target[T]) error {
 	}
 	if c.Tries < 0 {
 		return errors.New("Tries: must not be negative; leave it 0 for the default")
+	}
+	if err := c.Removal.validate(); err != nil {
+		return err
 	}
 	if _, ok := target.(Observer[T]); c.Diff == nil && !ok {
 		return diffable[T]()
@@ -57,6 +64,12 @@ func Ensure[T any](target Target[T], cfg EnsureConfig[T]) (Sink[T], error) {
 type ensure[T any] struct {
 	target Target[T]
 	cfg    EnsureConfig[T]
+	dry    bool
+}
+
+// DryRun returns the same Sink without the writes.
+func (e *ensure[T]) DryRun() Sink[T] {
+	return &ensure[T]{target: e.target, cfg: e.cfg, dry: true}
 }
 
 // Apply makes the entity exist as want says.
@@ -64,8 +77,11 @@ func (e *ensure[T]) Apply(ctx context.Context, key entity.Key, want T) (Change, 
 	return e.try(ctx, func() (Change, error) { return e.applyOnce(ctx, key, want) })
 }
 
-// Remove makes the entity absent.
+// Remove makes the entity absent, as Removal says.
 func (e *ensure[T]) Remove(ctx context.Context, key entity.Key) (Change, error) {
+	if e.cfg.Removal.Keep {
+		return Change{Op: Unchanged}, alive(ctx)
+	}
 	return e.try(ctx, func() (Change, error) { return e.removeOnce(ctx, key) })
 }
 
@@ -102,18 +118,15 @@ func (e *ensure[T]) applyOnce(ctx context.Context, key entity.Key, want T) (Chan
 		return Change{}, err
 	case found && len(fields) == 0:
 		return Change{Op: Unchanged}, nil
+	case !found:
+		return e.write(ctx, Change{Op: Created}, func() error {
+			return e.target.Create(ctx, key, want)
+		}, ErrExists, ErrConflict)
 	}
-	if err := alive(ctx); err != nil {
-		return Change{}, err
-	}
-	if !found {
-		return written(Change{Op: Created}, e.target.Create(ctx, key, want), ErrExists, ErrConflict)
-	}
-	return written(Change{Op: Updated, Fields: fields},
-		e.target.Update(ctx, key, have, want, fields), ErrNotFound, ErrConflict)
+	return e.update(ctx, key, have, want, Change{Op: Updated, Fields: fields})
 }
 
-func (e *ensure[T]) observe(ctx context.Context, key entity.Key, want T) (have T, found bool, fields []Field, err error) {
+func (e *ensure[T]) observe(ctx context.Context, key entity.Key, want T) (have Found[T], found bool, fields []Field, err error) {
 	if e.cfg.Diff == nil {
 		return e.target.(Observer[T]).Observe(ctx, key, want) //nolint:forcetypeassert // withDefaults sees to it
 	}
@@ -121,27 +134,61 @@ func (e *ensure[T]) observe(ctx context.Context, key entity.Key, want T) (have T
 	if err != nil || !found {
 		return have, false, nil, err
 	}
-	return have, true, e.cfg.Diff(have, want), nil
+	return have, true, e.cfg.Diff(have.Value, want), nil
 }
 
 func (e *ensure[T]) removeOnce(ctx context.Context, key entity.Key) (Change, error) {
-	_, found, err := e.target.Get(ctx, key)
+	have, found, err := e.target.Get(ctx, key)
 	if err != nil || !found {
 		return Change{}, err
 	}
+	disabled, next := e.cfg.Removal.plan(have.Value, time.Now())
+	if disabled == nil {
+		change, err := e.write(ctx, Change{Op: Removed}, func() error {
+			return e.target.Delete(ctx, key, have)
+		}, ErrConflict)
+		if errors.Is(err, ErrNotFound) {
+			return Change{Op: Unchanged}, nil
+		}
+		return change, err
+	}
+	have, found, fields, err := e.compare(ctx, key, have, *disabled)
+	switch {
+	case err != nil:
+		return Change{}, err
+	case !found:
+		return Change{Op: Unchanged}, nil
+	case len(fields) == 0:
+		return Change{Op: Unchanged, Next: next}, nil
+	}
+	return e.update(ctx, key, have, *disabled, Change{Op: Disabled, Fields: fields, Next: next})
+}
+
+// compare is observe for an entity that was read already. A target that
+// compares by itself reads it again.
+func (e *ensure[T]) compare(ctx context.Context, key entity.Key, have Found[T], want T) (Found[T], bool, []Field, error) {
+	if e.cfg.Diff == nil {
+		return e.observe(ctx, key, want)
+	}
+	return have, true, e.cfg.Diff(have.Value, want), nil
+}
+
+func (e *ensure[T]) update(ctx context.Context, key entity.Key, have Found[T], want T, change Change) (Change, error) {
+	return e.write(ctx, change, func() error {
+		return e.target.Update(ctx, key, have, want, change.Fields)
+	}, ErrNotFound, ErrConflict)
+}
+
+// write makes the change, unless this is a dry run. An error that is one of
+// again calls for a new read.
+func (e *ensure[T]) write(ctx context.Context, change Change, write func() error, again ...error) (Change, error) {
 	if err := alive(ctx); err != nil {
 		return Change{}, err
 	}
-	err = e.target.Delete(ctx, key)
-	if errors.Is(err, ErrNotFound) {
-		return Change{Op: Unchanged}, nil
+	if e.dry {
+		return change, nil
 	}
-	return written(Change{Op: Removed}, err, ErrConflict)
-}
-
-// written returns the outcome of a write, whose error calls for a new read if
-// it is one of again.
-func written(change Change, err error, again ...error) (Change, error) {
+	err := write()
 	if err == nil {
 		return change, nil
 	}

@@ -1,9 +1,13 @@
 package sink_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -65,8 +69,8 @@ func (m *memory) writes() int {
 	return n
 }
 
-func (m *memory) Get(ctx context.Context, key entity.Key) (p person, found bool, err error) {
-	err = m.do(ctx, "get", func() error { p, found = m.rows[key]; return nil })
+func (m *memory) Get(ctx context.Context, key entity.Key) (p sink.Found[person], found bool, err error) {
+	err = m.do(ctx, "get", func() error { p.Value, found = m.rows[key]; return nil })
 	return p, found, err
 }
 
@@ -80,13 +84,13 @@ func (m *memory) Create(ctx context.Context, key entity.Key, want person) error 
 	})
 }
 
-func (m *memory) Update(ctx context.Context, key entity.Key, have, want person, fields []sink.Field) error {
+func (m *memory) Update(ctx context.Context, key entity.Key, have sink.Found[person], want person, fields []sink.Field) error {
 	return m.do(ctx, "update", func() error {
 		now, ok := m.rows[key]
 		switch {
 		case !ok:
 			return sink.ErrNotFound
-		case now != have:
+		case now != have.Value:
 			return fmt.Errorf("memory: %w", sink.ErrConflict)
 		}
 		for _, f := range fields {
@@ -102,7 +106,7 @@ func (m *memory) Update(ctx context.Context, key entity.Key, have, want person, 
 	})
 }
 
-func (m *memory) Delete(ctx context.Context, key entity.Key) error {
+func (m *memory) Delete(ctx context.Context, key entity.Key, _ sink.Found[person]) error {
 	return m.do(ctx, "delete", func() error {
 		if _, ok := m.rows[key]; !ok {
 			return sink.ErrNotFound
@@ -390,9 +394,9 @@ func TestEnsureOwnDiff(t *testing.T) {
 // observer compares by itself: to it, all are as wanted, but no name at all.
 type observer struct{ *memory }
 
-func (o observer) Observe(ctx context.Context, key entity.Key, want person) (person, bool, []sink.Field, error) {
+func (o observer) Observe(ctx context.Context, key entity.Key, want person) (sink.Found[person], bool, []sink.Field, error) {
 	have, found, err := o.Get(ctx, key)
-	if found && have.Name == "" {
+	if found && have.Value.Name == "" {
 		return have, found, []sink.Field{{Name: "Name", Old: "", New: want.Name}}, err
 	}
 	return have, found, nil, err
@@ -445,9 +449,19 @@ func TestChangePrintsNamesOnly(t *testing.T) {
 	change, err := ensured(t, newMemory(map[entity.Key]person{key: oldAda})).Apply(t.Context(), key, ada)
 	require.NoError(t, err)
 	require.Equal(t, []sink.Field{{Name: "Email", Old: oldAda.Email, New: ada.Email}}, change.Fields)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		text := fmt.Sprintf(verb, change) + fmt.Sprintf(verb, change.Fields)
 		require.Contains(t, text, "Email", verb)
 		require.NotContains(t, text, "example.org", verb)
 	}
+	encoded, err := json.Marshal(change)
+	require.NoError(t, err)
+	require.Contains(t, string(encoded), "Email")
+	require.NotContains(t, string(encoded), "example.org")
+	var log bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewJSONHandler(&log, nil), slog.NewTextHandler(&log, nil)} {
+		slog.New(h).Info("done", "change", change, "field", change.Fields[0])
+	}
+	require.Equal(t, 4, strings.Count(log.String(), "Email"), log.String())
+	require.NotContains(t, log.String(), "example.org")
 }

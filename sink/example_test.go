@@ -12,9 +12,9 @@ import (
 // system.
 type directory map[string]person
 
-func (d directory) Get(_ context.Context, key entity.Key) (person, bool, error) {
+func (d directory) Get(_ context.Context, key entity.Key) (sink.Found[person], bool, error) {
 	p, ok := d[key.ID]
-	return p, ok, nil
+	return sink.Found[person]{Value: p}, ok, nil
 }
 
 func (d directory) Create(_ context.Context, key entity.Key, want person) error {
@@ -25,7 +25,7 @@ func (d directory) Create(_ context.Context, key entity.Key, want person) error 
 	return nil
 }
 
-func (d directory) Update(_ context.Context, key entity.Key, _, want person, _ []sink.Field) error {
+func (d directory) Update(_ context.Context, key entity.Key, _ sink.Found[person], want person, _ []sink.Field) error {
 	if _, ok := d[key.ID]; !ok {
 		return sink.ErrNotFound
 	}
@@ -33,7 +33,7 @@ func (d directory) Update(_ context.Context, key entity.Key, _, want person, _ [
 	return nil
 }
 
-func (d directory) Delete(_ context.Context, key entity.Key) error {
+func (d directory) Delete(_ context.Context, key entity.Key, _ sink.Found[person]) error {
 	if _, ok := d[key.ID]; !ok {
 		return sink.ErrNotFound
 	}

@@ -2,7 +2,10 @@ package sink
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
 )
@@ -25,8 +28,8 @@ import (
 type Sink[T any] interface {
 	// Apply makes the entity exist in the target as want says.
 	Apply(ctx context.Context, key entity.Key, want T) (Change, error)
-	// Remove makes the entity absent from the target. Nothing there is not an
-	// error but Unchanged.
+	// Remove makes the entity absent from the target, or whatever the sink's
+	// policy has in place of that. Nothing there is not an error but Unchanged.
 	Remove(ctx context.Context, key entity.Key) (Change, error)
 }
 
@@ -39,6 +42,8 @@ const (
 	Created
 	Updated
 	Removed
+	// Disabled is what a Sink does that disables instead of removing.
+	Disabled
 )
 
 // String returns the operation in lower case.
@@ -50,12 +55,15 @@ func (o Op) String() string {
 		return "updated"
 	case Removed:
 		return "removed"
+	case Disabled:
+		return "disabled"
 	default:
 		return "unchanged"
 	}
 }
 
-// Field is one attribute that an update changed. It prints its name only.
+// Field is one attribute that an update changed. However it is printed, logged
+// or written as JSON, it shows its name only: values are personal data.
 type Field struct {
 	Name     string
 	Old, New any
@@ -64,15 +72,22 @@ type Field struct {
 // String returns the field's name.
 func (f Field) String() string { return f.Name }
 
-// GoString returns the field's name.
-func (f Field) GoString() string { return f.Name }
+// Format prints the field's name, whatever the verb.
+func (f Field) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.Name) }
+
+// MarshalText returns the field's name.
+func (f Field) MarshalText() ([]byte, error) { return []byte(f.Name), nil }
 
 // Change is the outcome of Apply or Remove.
 type Change struct {
 	Op Op
-	// Fields lists what an update changed, in the order of the target's
+	// Fields lists what was updated or disabled, in the order of the target's
 	// attributes. It is empty for the other operations.
 	Fields []Field
+	// Next is when the same call would do more though nothing changed: the day
+	// on which what was disabled is to be deleted. The connector calls again
+	// then. Zero: never.
+	Next time.Time
 }
 
 // String returns the operation and the names of the changed fields, without

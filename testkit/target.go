@@ -72,7 +72,7 @@ func (t *Target[T]) FailAfter(f func(Call) error) {
 }
 
 // Get implements [sink.Target].
-func (t *Target[T]) Get(ctx context.Context, key entity.Key) (T, bool, error) {
+func (t *Target[T]) Get(ctx context.Context, key entity.Key) (sink.Found[T], bool, error) {
 	var v T
 	var found bool
 	err := t.call(ctx, Call{Op: "get", Key: key}, func() error {
@@ -82,10 +82,9 @@ func (t *Target[T]) Get(ctx context.Context, key entity.Key) (T, bool, error) {
 		return nil
 	})
 	if err != nil {
-		var zero T
-		return zero, false, err
+		return sink.Found[T]{}, false, err
 	}
-	return v, found, nil
+	return sink.Found[T]{Value: v}, found, nil
 }
 
 // Create implements [sink.Target].
@@ -102,13 +101,13 @@ func (t *Target[T]) Create(ctx context.Context, key entity.Key, want T) error {
 
 // Update implements [sink.Target]. It is ErrConflict if the entity is not
 // deeply equal to have.
-func (t *Target[T]) Update(ctx context.Context, key entity.Key, have, want T, fields []sink.Field) error {
+func (t *Target[T]) Update(ctx context.Context, key entity.Key, have sink.Found[T], want T, fields []sink.Field) error {
 	return t.call(ctx, Call{Op: "update", Key: key}, func() error {
 		now, found := t.values[key]
 		switch {
 		case !found:
 			return sink.ErrNotFound
-		case !reflect.DeepEqual(now, have):
+		case !reflect.DeepEqual(now, have.Value):
 			return sink.ErrConflict
 		}
 		t.writeLocked("update", key, now, merge(t.clone(now), want, fields))
@@ -116,12 +115,16 @@ func (t *Target[T]) Update(ctx context.Context, key entity.Key, have, want T, fi
 	})
 }
 
-// Delete implements [sink.Target].
-func (t *Target[T]) Delete(ctx context.Context, key entity.Key) error {
+// Delete implements [sink.Target]. It is ErrConflict if the entity is not
+// deeply equal to have.
+func (t *Target[T]) Delete(ctx context.Context, key entity.Key, have sink.Found[T]) error {
 	return t.call(ctx, Call{Op: "delete", Key: key}, func() error {
 		now, found := t.values[key]
-		if !found {
+		switch {
+		case !found:
 			return sink.ErrNotFound
+		case !reflect.DeepEqual(now, have.Value):
+			return sink.ErrConflict
 		}
 		delete(t.values, key)
 		t.log = append(t.log, Write[T]{Time: time.Now(), Op: "delete", Key: key, Before: now})

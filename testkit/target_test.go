@@ -59,30 +59,34 @@ func field(names ...string) []sink.Field {
 	return fields
 }
 
+// had is a state as it was read.
+func had[T any](v T) sink.Found[T] { return sink.Found[T]{Value: v} }
+
 func TestTargetContract(t *testing.T) {
 	ctx := t.Context()
 	var target Target[account]
 	_, found, err := target.Get(ctx, k1)
 	require.NoError(t, err)
 	require.False(t, found)
-	require.ErrorIs(t, target.Update(ctx, k1, sample(), sample(), nil), sink.ErrNotFound)
-	require.ErrorIs(t, target.Delete(ctx, k1), sink.ErrNotFound)
+	require.ErrorIs(t, target.Update(ctx, k1, had(sample()), sample(), nil), sink.ErrNotFound)
+	require.ErrorIs(t, target.Delete(ctx, k1, had(sample())), sink.ErrNotFound)
 	require.NoError(t, target.Create(ctx, k1, sample()))
 	require.ErrorIs(t, target.Create(ctx, k1, sample()), sink.ErrExists)
 
 	have, found, err := target.Get(ctx, k1)
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, sample(), have)
+	require.Equal(t, had(sample()), have)
 
-	want := have
+	want := have.Value
 	want.Name, want.Mails = "Kari N", []string{"kari@y"}
 	require.NoError(t, target.Update(ctx, k1, have, want, field("Name", "Mails")))
 	require.Equal(t, map[entity.Key]account{k1: want}, target.Snapshot())
 	require.ErrorIs(t, target.Update(ctx, k1, have, want, field("Name")), sink.ErrConflict, "have is out of date")
 
 	target.Set(k2, account{Name: "by hand"})
-	require.NoError(t, target.Delete(ctx, k1))
+	require.ErrorIs(t, target.Delete(ctx, k1, have), sink.ErrConflict, "have is out of date")
+	require.NoError(t, target.Delete(ctx, k1, had(want)))
 	require.Equal(t, map[entity.Key]account{k2: {Name: "by hand"}}, target.Snapshot())
 	target.Unset(k2)
 	require.Empty(t, target.Snapshot())
@@ -137,12 +141,12 @@ func TestTargetUpdatesFields(t *testing.T) {
 			want := account{Name: "new", meta: meta{Tags: []string{"new"}}}
 			var values Target[account]
 			values.Set(k1, have)
-			require.NoError(t, values.Update(t.Context(), k1, have, want, tc.fields))
+			require.NoError(t, values.Update(t.Context(), k1, had(have), want, tc.fields))
 			require.Equal(t, tc.want, values.Snapshot()[k1])
 
 			var pointers Target[*account]
 			pointers.Set(k1, &have)
-			require.NoError(t, pointers.Update(t.Context(), k1, &have, &want, tc.fields))
+			require.NoError(t, pointers.Update(t.Context(), k1, had(&have), &want, tc.fields))
 			require.Equal(t, tc.want, *pointers.Snapshot()[k1])
 			require.Equal(t, "old", pointers.Log()[0].Before.Name)
 			require.Equal(t, "old", have.Name, "the caller's value is left alone")
@@ -159,7 +163,7 @@ func TestTargetUpdatesFields(t *testing.T) {
 	t.Run("neither", func(t *testing.T) {
 		var target Target[string]
 		target.Set(k1, "old")
-		require.NoError(t, target.Update(t.Context(), k1, "old", "new", field("value")))
+		require.NoError(t, target.Update(t.Context(), k1, had("old"), "new", field("value")))
 		require.Equal(t, "new", target.Snapshot()[k1])
 	})
 }
@@ -180,13 +184,13 @@ func TestTargetCopies(t *testing.T) {
 			spoil(in)
 			out, _, err := target.Get(ctx, k1)
 			require.NoError(t, err)
-			require.Equal(t, sample(), out)
-			spoil(out)
+			require.Equal(t, had(sample()), out)
+			spoil(out.Value)
 			spoil(target.Snapshot()[k1])
 			spoil(target.Log()[0].After)
 
 			in = sample()
-			require.NoError(t, target.Update(ctx, k1, sample(), in, field("Mails", "Boss", "Extra", "Tags")))
+			require.NoError(t, target.Update(ctx, k1, had(sample()), in, field("Mails", "Boss", "Extra", "Tags")))
 			spoil(in)
 			require.Equal(t, sample(), target.Snapshot()[k1])
 			in = sample()
@@ -207,9 +211,9 @@ func TestTargetFailures(t *testing.T) {
 		"get":    func(a *Target[account]) error { _, _, err := a.Get(ctx, k1); return err },
 		"create": func(a *Target[account]) error { return a.Create(ctx, k1, account{Name: "new"}) },
 		"update": func(a *Target[account]) error {
-			return a.Update(ctx, k1, sample(), account{Name: "new"}, field("Name"))
+			return a.Update(ctx, k1, had(sample()), account{Name: "new"}, field("Name"))
 		},
-		"delete": func(a *Target[account]) error { return a.Delete(ctx, k1) },
+		"delete": func(a *Target[account]) error { return a.Delete(ctx, k1, had(sample())) },
 	}
 	for op, call := range ops {
 		t.Run(op, func(t *testing.T) {

@@ -43,14 +43,14 @@ type client struct {
 }
 
 // Get implements sink.Target.
-func (c *client) Get(ctx context.Context, key entity.Key) (have entry, found bool, err error) {
+func (c *client) Get(ctx context.Context, key entity.Key) (have sink.Found[entry], found bool, err error) {
 	status, header, body, err := c.call(ctx, http.MethodGet, key, nil, nil)
 	switch {
 	case err != nil:
-		return entry{}, false, err
+		return have, false, err
 	case status == http.StatusOK:
-		err = json.Unmarshal(body, &have)
-		have.revision, found = header.Get("ETag"), true
+		err = json.Unmarshal(body, &have.Value)
+		have.Value.revision, found = header.Get("ETag"), true
 	case status != http.StatusNotFound:
 		err = fmt.Errorf("target: answers %d", status)
 	}
@@ -64,12 +64,12 @@ func (c *client) Create(ctx context.Context, key entity.Key, want entry) error {
 }
 
 // Update implements sink.Target.
-func (c *client) Update(ctx context.Context, key entity.Key, have, want entry, _ []sink.Field) error {
-	return c.write(ctx, http.MethodPut, key, &want, "If-Match", have.revision, sink.ErrConflict)
+func (c *client) Update(ctx context.Context, key entity.Key, have sink.Found[entry], want entry, _ []sink.Field) error {
+	return c.write(ctx, http.MethodPut, key, &want, "If-Match", have.Value.revision, sink.ErrConflict)
 }
 
 // Delete implements sink.Target.
-func (c *client) Delete(ctx context.Context, key entity.Key) error {
+func (c *client) Delete(ctx context.Context, key entity.Key, _ sink.Found[entry]) error {
 	return c.write(ctx, http.MethodDelete, key, nil, "", "", nil)
 }
 

@@ -78,32 +78,32 @@ func New[T any](db DB, table string, cfg Config) (*Table[T], error) {
 }
 
 // Get reads the row of key.
-func (t *Table[T]) Get(ctx context.Context, key entity.Key) (T, bool, error) {
-	var row T
+func (t *Table[T]) Get(ctx context.Context, key entity.Key) (sink.Found[T], bool, error) {
+	var have sink.Found[T]
 	st, err := t.statements(ctx)
 	if err != nil {
-		return row, false, err
+		return have, false, err
 	}
-	found, err := t.read(ctx, t.db, st.get, []any{key.ID}, nil, &row)
-	return row, found, t.failed(ctx, key, err, nil)
+	found, err := t.read(ctx, t.db, st.get, []any{key.ID}, nil, &have.Value)
+	return have, found, t.failed(ctx, key, err, nil)
 }
 
 // Observe reads the row of key, and has the server compare it with want. The
 // fields have the names of their columns.
-func (t *Table[T]) Observe(ctx context.Context, key entity.Key, want T) (T, bool, []sink.Field, error) {
-	var have T
+func (t *Table[T]) Observe(ctx context.Context, key entity.Key, want T) (sink.Found[T], bool, []sink.Field, error) {
+	var have sink.Found[T]
 	st, err := t.statements(ctx)
 	if err != nil {
 		return have, false, nil, err
 	}
 	wanted := reflect.ValueOf(want)
 	differs := make([]bool, len(t.shape.columns))
-	found, err := t.read(ctx, t.db, st.observe, args(key.ID, t.shape.columns, wanted), differs, &have)
+	found, err := t.read(ctx, t.db, st.observe, args(key.ID, t.shape.columns, wanted), differs, &have.Value)
 	if err != nil || !found {
 		return have, false, nil, t.failed(ctx, key, err, t.shape.columns)
 	}
 	var fields []sink.Field
-	had := reflect.ValueOf(have)
+	had := reflect.ValueOf(have.Value)
 	for i, c := range t.shape.columns {
 		if differs[i] {
 			fields = append(fields, sink.Field{
@@ -129,7 +129,7 @@ func (t *Table[T]) Create(ctx context.Context, key entity.Key, want T) error {
 }
 
 // Update writes the columns that fields names, if they are as have says.
-func (t *Table[T]) Update(ctx context.Context, key entity.Key, have, want T, fields []sink.Field) error {
+func (t *Table[T]) Update(ctx context.Context, key entity.Key, have sink.Found[T], want T, fields []sink.Field) error {
 	if len(fields) == 0 {
 		return nil
 	}
@@ -142,10 +142,10 @@ func (t *Table[T]) Update(ctx context.Context, key entity.Key, have, want T, fie
 		return err
 	}
 	values := args(key.ID, changed, reflect.ValueOf(want))
-	olds := args(key.ID, changed, reflect.ValueOf(have))
+	olds := args(key.ID, changed, reflect.ValueOf(have.Value))
 	tag, err := t.db.Exec(ctx, st.update(t.shape, changed, true), append(values, olds[1:]...)...)
 	if err == nil && tag.RowsAffected() == 0 {
-		err = t.updateLocked(ctx, st, key, have, changed, values)
+		err = t.updateLocked(ctx, st, key, have.Value, changed, values)
 	}
 	return t.failed(ctx, key, err, append(changed, changed...))
 }
@@ -182,7 +182,7 @@ func (t *Table[T]) updateLocked(ctx context.Context, st *statements, key entity.
 }
 
 // Delete deletes the row of key.
-func (t *Table[T]) Delete(ctx context.Context, key entity.Key) error {
+func (t *Table[T]) Delete(ctx context.Context, key entity.Key, _ sink.Found[T]) error {
 	st, err := t.statements(ctx)
 	if err != nil {
 		return err

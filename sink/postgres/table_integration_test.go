@@ -52,8 +52,8 @@ func TestTable(t *testing.T) {
 	_, found, err := target.Get(ctx, key)
 	require.NoError(t, err)
 	require.False(t, found)
-	require.ErrorIs(t, target.Update(ctx, key, person{}, person{Name: "x"}, []sink.Field{{Name: "name"}}), sink.ErrNotFound)
-	require.ErrorIs(t, target.Delete(ctx, key), sink.ErrNotFound)
+	require.ErrorIs(t, target.Update(ctx, key, sink.Found[person]{}, person{Name: "x"}, []sink.Field{{Name: "name"}}), sink.ErrNotFound)
+	require.ErrorIs(t, target.Delete(ctx, key, sink.Found[person]{}), sink.ErrNotFound)
 
 	ada := person{Name: "Ada"}
 	require.NoError(t, target.Create(ctx, key, ada))
@@ -61,7 +61,7 @@ func TestTable(t *testing.T) {
 	have, found, err := target.Get(ctx, key)
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, person{ID: "1", Name: "Ada"}, have)
+	require.Equal(t, person{ID: "1", Name: "Ada"}, have.Value)
 
 	// Somebody else changes what we do not name, and what we do not change.
 	_, err = db.Pool.Exec(ctx, "UPDATE people SET note = 'theirs', email = 'their@example.org'")
@@ -75,7 +75,7 @@ func TestTable(t *testing.T) {
 	require.ErrorIs(t, err, sink.ErrConflict)
 	require.ErrorContains(t, err, "postgres: table public.people: ")
 
-	require.NoError(t, target.Delete(ctx, key))
+	require.NoError(t, target.Delete(ctx, key, have))
 	require.Equal(t, "0", text(t, db, "SELECT count(*)::text FROM people"))
 }
 
@@ -88,7 +88,7 @@ func TestObserve(t *testing.T) {
 	have, found, fields, err := target.Observe(t.Context(), id("1"), person{ID: "ignored", Name: "Ada", Email: new("a@b")})
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, person{ID: "1", Name: "Ada"}, have)
+	require.Equal(t, person{ID: "1", Name: "Ada"}, have.Value)
 	require.Equal(t, []sink.Field{{Name: "email", Old: (*string)(nil), New: new("a@b")}}, fields)
 }
 
@@ -197,7 +197,7 @@ func TestNamesAndValuesNeverBecomeSQL(t *testing.T) {
 			have, found, err := target.Get(t.Context(), id(value))
 			require.NoError(t, err)
 			require.True(t, found)
-			require.Equal(t, want, have)
+			require.Equal(t, want, have.Value)
 		}
 		change, err := s.Remove(t.Context(), id(value))
 		require.NoError(t, err)

@@ -244,7 +244,7 @@ func TestFailures(t *testing.T) {
 			fields := []sink.Field{{Name: "name"}}
 			for name, op := range map[string]func() error{
 				"create": func() error { return table.Create(t.Context(), key, row{Name: "secret"}) },
-				"update": func() error { return table.Update(t.Context(), key, row{}, row{Name: "secret"}, fields) },
+				"update": func() error { return table.Update(t.Context(), key, sink.Found[row]{}, row{Name: "secret"}, fields) },
 			} {
 				table.known.Store(st)
 				err := op()
@@ -277,5 +277,5 @@ func TestUpdateOfUnknownField(t *testing.T) {
 	changed, err := table.shape.named([]sink.Field{{Name: "Email"}, {Name: "name"}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"e-mail", "name"}, []string{changed[0].name, changed[1].name})
-	require.NoError(t, table.Update(t.Context(), entity.Key{ID: "1"}, row{}, row{}, nil), "nothing to do")
+	require.NoError(t, table.Update(t.Context(), entity.Key{ID: "1"}, sink.Found[row]{}, row{}, nil), "nothing to do")
 }
