@@ -103,6 +103,7 @@ func (c Config) validate() error {
 type Connector struct {
 	name  string
 	cfg   Config
+	store *watchedStore // cfg.Store
 	flows []*flow
 
 	mu      sync.Mutex
@@ -123,7 +124,9 @@ func New(name string, cfg Config, flows ...Definition) (*Connector, error) {
 	if len(flows) == 0 {
 		return nil, fmt.Errorf("connector %q: flows: at least one is needed", name)
 	}
-	c := &Connector{name: name, cfg: cfg}
+	store := &watchedStore{Store: cfg.Store}
+	cfg.Store = store
+	c := &Connector{name: name, cfg: cfg, store: store}
 	names := make(map[string]bool)
 	for _, definition := range flows {
 		f, err := definition.define()
@@ -153,7 +156,8 @@ func (c *Connector) flow(name string) *flow {
 // ends; then it takes nothing new, lets running work end within
 // Config.StopTimeout, and returns nil with everything stored. It returns an
 // error if it cannot start, if an input ends by itself, if user code did not end
-// when it was cancelled, or if the work store was away to the end.
+// when it was cancelled, or if the work store was away or did not answer to the
+// end. Some seconds after StopTimeout it does not wait for them any longer.
 //
 // With no inputs it works off what the store holds.
 func (c *Connector) Run(ctx context.Context, inputs ...Input) error {
@@ -326,7 +330,24 @@ func (s *session) await(takeCtx context.Context, group *errgroup.Group, storing 
 			hurry.do()
 		}
 	}
-	return fmt.Errorf("connector %q: work goes on though it was cancelled: %w", s.name, errStopped)
+	return fmt.Errorf("connector %q: %w", s.name, s.goesOn())
+}
+
+// goesOn says what does not end: user code or the work store.
+func (s *session) goesOn() error {
+	var errs []error
+	for _, l := range s.loops {
+		if n := len(l.status().Runs); n > 0 {
+			errs = append(errs, fmt.Errorf("flow %q: %d runs go on though they were cancelled: %w", l.flow.name, n, errStopped))
+		}
+	}
+	if n := s.store.calls.Load(); n > 0 {
+		errs = append(errs, fmt.Errorf("the work store does not answer (%d calls under way)", n))
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("the intake of messages goes on though it was cancelled: %w", errStopped)
+	}
+	return errors.Join(errs...)
 }
 
 func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int64, error) {

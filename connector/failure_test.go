@@ -283,23 +283,6 @@ func TestStopCancelsWhatTakesTooLong(t *testing.T) {
 	})
 }
 
-func TestUserCodeThatDoesNotStopIsAnError(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		release := make(chan struct{})
-		w.flow.Map = func(context.Context, entity.Key, person) (connector.Desired[entry], error) {
-			<-release // looks at no context
-			return connector.Present(entry{}), nil
-		}
-		w.register.set("1", person{Name: "Kari"})
-		stop := w.start()
-		w.notify("1")
-		settle()
-		require.ErrorContains(t, stop(), "work goes on though it was cancelled")
-		close(release)
-		synctest.Wait()
-	})
-}
-
 // TestALeaseThatMayExpireCancelsItsRun has a work store that stops answering
 // renewals while a run goes on.
 func TestALeaseThatMayExpireCancelsItsRun(t *testing.T) {
