@@ -3,6 +3,8 @@ package sink
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"reflect"
 )
 
 // Optional is an attribute that a mapping may leave to the target, clear, or
@@ -45,6 +47,21 @@ func (o Optional[V]) Any() any {
 		return nil
 	}
 	return o.value
+}
+
+// Assign makes it Null if v is nil, and Set(v) if v is a V. It is for targets
+// that learn by reflection what to read.
+func (o *Optional[V]) Assign(v any) error {
+	if v == nil {
+		*o = Null[V]()
+		return nil
+	}
+	value, ok := v.(V)
+	if !ok {
+		return fmt.Errorf("sink: a %T is no %v", v, reflect.TypeFor[V]())
+	}
+	*o = Set(value)
+	return nil
 }
 
 func (Optional[V]) optional() {}

@@ -70,6 +70,16 @@ func TestOptionalRefusesOtherJSON(t *testing.T) {
 	require.True(t, c.Phone.IsZero())
 }
 
+func TestOptionalAssign(t *testing.T) {
+	var o sink.Optional[string]
+	require.NoError(t, o.Assign(""))
+	require.Equal(t, sink.Set(""), o)
+	require.NoError(t, o.Assign(nil))
+	require.Equal(t, sink.Null[string](), o)
+	require.EqualError(t, o.Assign(7), "sink: a int is no string")
+	require.Equal(t, sink.Null[string](), o, "left as it was")
+}
+
 func ExampleOptional() {
 	for _, phone := range []sink.Optional[string]{{}, sink.Null[string](), sink.Set("")} {
 		text, err := json.Marshal(card{Phone: phone})
