@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
+	"github.com/konnektor-go/konnektor/failure"
 	"github.com/konnektor-go/konnektor/sink"
 )
 
@@ -156,17 +157,25 @@ func (t *Target[T]) call(ctx context.Context, c Call, op func() error) error {
 			return err
 		}
 	}
-	if err := sleep(ctx, t.Latency/2); err != nil {
+	if err := t.wait(ctx, t.Latency/2); err != nil {
 		return err
 	}
 	if err := t.locked(op); err != nil {
 		return err
 	}
-	if err := sleep(ctx, t.Latency-t.Latency/2); err != nil {
+	if err := t.wait(ctx, t.Latency-t.Latency/2); err != nil {
 		return err
 	}
 	if failAfter != nil {
 		return failAfter(c)
+	}
+	return nil
+}
+
+// wait is sleep, whose error says nothing about the entity.
+func (t *Target[T]) wait(ctx context.Context, d time.Duration) error {
+	if err := sleep(ctx, d); err != nil {
+		return failure.As(failure.Unavailable, err)
 	}
 	return nil
 }

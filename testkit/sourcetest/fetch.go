@@ -10,14 +10,14 @@ import (
 
 func sourceCases[S any]() []testCase[S] {
 	return []testCase[S]{
-		{"an entity that exists", func(e *env[S]) {
+		{Name: "an entity that exists", Run: func(e *env[S]) {
 			e.put(1, 0, 1)
 			e.put(2, 1)
 			e.is(1, 0, true)
 			e.is(2, 1, true)
 			e.is(1, 0, false)
 		}},
-		{"a fresh read is past all caches", func(e *env[S]) {
+		{Name: "a fresh read is past all caches", Run: func(e *env[S]) {
 			e.put(1, 0)
 			for version := 2; version < 5; version++ {
 				_, err := e.fetch(e.t.Context(), 0, false)
@@ -29,8 +29,8 @@ func sourceCases[S any]() []testCase[S] {
 			_, err := e.fetch(e.t.Context(), 0, true)
 			e.Equal(failure.Gone, failure.Of(err))
 		}},
-		{"a fresh read begins after it was called", freshWhileAnotherGoesOn[S]},
-		{"gone with proof", func(e *env[S]) {
+		{Name: "a fresh read begins after it was called", Run: freshWhileAnotherGoesOn[S]},
+		{Name: "gone with proof", Run: func(e *env[S]) {
 			e.put(1, 0, 1)
 			e.fails(2, failure.Gone)
 			e.NoError(e.Delete(e.Key(0)))
@@ -40,11 +40,11 @@ func sourceCases[S any]() []testCase[S] {
 			e.put(2, 0)
 			e.is(2, 0, true)
 		}},
-		{"an outage is not the entity's fault", trouble[S](func(e *env[S]) func(bool) { return e.Down }, failure.Unavailable)},
-		{"something else that answers proves nothing", trouble[S](func(e *env[S]) func(bool) { return e.Away }, failure.Unavailable)},
-		{"a refusal of everybody is an outage", trouble[S](func(e *env[S]) func(bool) { return e.Refuse }, failure.Unavailable)},
-		{"an answer that is no state proves nothing", trouble[S](func(e *env[S]) func(bool) { return e.Garble }, failure.Unavailable, failure.Failed)},
-		{"cancelled before", func(e *env[S]) {
+		{Name: "an outage is not the entity's fault", Run: trouble[S](func(e *env[S]) func(bool) { return e.Down }, failure.Unavailable)},
+		{Name: "something else that answers proves nothing", Run: trouble[S](func(e *env[S]) func(bool) { return e.Away }, failure.Unavailable)},
+		{Name: "a refusal of everybody is an outage", Run: trouble[S](func(e *env[S]) func(bool) { return e.Refuse }, failure.Unavailable)},
+		{Name: "an answer that is no state proves nothing", Run: trouble[S](func(e *env[S]) func(bool) { return e.Garble }, failure.Unavailable, failure.Failed)},
+		{Name: "cancelled before", Run: func(e *env[S]) {
 			e.put(1, 0)
 			ctx, cancel := context.WithCancel(e.t.Context())
 			cancel()
@@ -52,21 +52,21 @@ func sourceCases[S any]() []testCase[S] {
 			e.ErrorIs(err, context.Canceled)
 			e.notAbout(err)
 		}},
-		{"cancelled meanwhile", func(e *env[S]) {
+		{Name: "cancelled meanwhile", Run: func(e *env[S]) {
 			ctx, cancel := context.WithCancel(e.t.Context())
 			defer cancel()
 			err := e.interrupted(ctx, cancel)
 			e.ErrorIs(err, context.Canceled)
 			e.notAbout(err)
 		}},
-		{"a deadline that passes", func(e *env[S]) {
+		{Name: "a deadline that passes", Run: func(e *env[S]) {
 			ctx, cancel := context.WithTimeout(e.t.Context(), 50*time.Millisecond)
 			defer cancel()
 			err := e.interrupted(ctx, func() {})
 			e.ErrorIs(err, context.DeadlineExceeded)
 			e.notAbout(err)
 		}},
-		{"many at once", manyAtOnce[S]},
+		{Name: "many at once", Run: manyAtOnce[S]},
 	}
 }
 

@@ -14,7 +14,7 @@ const population = 25
 
 func listerCases[S any]() []testCase[S] {
 	return []testCase[S]{
-		{"everything is listed", func(e *env[S]) {
+		{Name: "everything is listed", Run: func(e *env[S]) {
 			e.populate()
 			got := e.list(e.t.Context(), source.ListRequest{})
 			e.NoError(got.err)
@@ -25,7 +25,7 @@ func listerCases[S any]() []testCase[S] {
 			e.Zero(last.Skipped, "Skipped")
 			e.Contains([]int{-1, population}, last.Total, "Total")
 		}},
-		{"what is new is listed, and what is gone is not", func(e *env[S]) {
+		{Name: "what is new is listed, and what is gone is not", Run: func(e *env[S]) {
 			e.populate()
 			e.list(e.t.Context(), source.ListRequest{}) // fills caches
 			e.NoError(e.Delete(e.Key(population - 1)))
@@ -33,7 +33,7 @@ func listerCases[S any]() []testCase[S] {
 			e.put(population, population-1)
 			e.lists(e.list(e.t.Context(), source.ListRequest{}), population)
 		}},
-		{"a listing is resumed after any page", func(e *env[S]) {
+		{Name: "a listing is resumed after any page", Run: func(e *env[S]) {
 			e.populate()
 			whole := e.list(e.t.Context(), source.ListRequest{})
 			e.Greater(len(whole.pages), 1, "the pages must be smaller")
@@ -48,11 +48,11 @@ func listerCases[S any]() []testCase[S] {
 				e.Equal(population, rest.pages[len(rest.pages)-1].Listed, "Listed counts what came before")
 			}
 		}},
-		{"an outage makes no listing complete", listTrouble[S](func(e *env[S]) func(bool) { return e.Down }, failure.Unavailable)},
-		{"something else that answers makes no listing complete", listTrouble[S](func(e *env[S]) func(bool) { return e.Away }, failure.Unavailable)},
-		{"a refusal makes no listing complete", listTrouble[S](func(e *env[S]) func(bool) { return e.Refuse }, failure.Unavailable)},
-		{"an answer that is no page makes no listing complete", listTrouble[S](func(e *env[S]) func(bool) { return e.Garble }, failure.Unavailable, failure.Failed)},
-		{"cancelled", func(e *env[S]) {
+		{Name: "an outage makes no listing complete", Run: listTrouble[S](func(e *env[S]) func(bool) { return e.Down }, failure.Unavailable)},
+		{Name: "something else that answers makes no listing complete", Run: listTrouble[S](func(e *env[S]) func(bool) { return e.Away }, failure.Unavailable)},
+		{Name: "a refusal makes no listing complete", Run: listTrouble[S](func(e *env[S]) func(bool) { return e.Refuse }, failure.Unavailable)},
+		{Name: "an answer that is no page makes no listing complete", Run: listTrouble[S](func(e *env[S]) func(bool) { return e.Garble }, failure.Unavailable, failure.Failed)},
+		{Name: "cancelled", Run: func(e *env[S]) {
 			e.populate()
 			ctx, cancel := context.WithCancel(e.t.Context())
 			defer cancel()
@@ -65,7 +65,7 @@ func listerCases[S any]() []testCase[S] {
 			e.ErrorIs(last, context.Canceled)
 			e.NotEqual(failure.Gone, failure.Of(last))
 		}},
-		{"modified since", func(e *env[S]) {
+		{Name: "modified since", Run: func(e *env[S]) {
 			e.populate()
 			got := e.list(e.t.Context(), source.ListRequest{ModifiedSince: time.Now().Add(-time.Hour)})
 			e.False(got.complete, "it is not everything")
@@ -75,7 +75,7 @@ func listerCases[S any]() []testCase[S] {
 				e.Equal(failure.Rejected, failure.Of(got.err), "%v", got.err)
 			}
 		}},
-		{"a foreign Resume is refused", func(e *env[S]) {
+		{Name: "a foreign Resume is refused", Run: func(e *env[S]) {
 			e.populate()
 			got := e.list(e.t.Context(), source.ListRequest{Resume: "no such place"})
 			e.Error(got.err)

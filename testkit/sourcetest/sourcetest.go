@@ -3,16 +3,14 @@ package sourcetest
 import (
 	"context"
 	"fmt"
-	"maps"
-	"reflect"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/internal/suite"
 	"github.com/konnektor-go/konnektor/source"
 )
 
@@ -66,28 +64,10 @@ func RunLister[S any](t *testing.T, config Config, open func(t *testing.T) Harne
 	runAll(t, config, open, listerCases[S]())
 }
 
-type testCase[S any] struct {
-	name string
-	run  func(e *env[S])
-}
+type testCase[S any] = suite.Case[*env[S]]
 
 func runAll[S any](t *testing.T, config Config, open func(t *testing.T) Harness[S], cases []testCase[S]) {
-	left := maps.Clone(config.Without)
-	for _, c := range cases {
-		reason, without := config.Without[c.name]
-		delete(left, c.name)
-		t.Run(c.name, func(t *testing.T) {
-			if without {
-				t.Skip("left out: " + reason) //nolint:forbidigo // asked for by name and with a reason; to pass would be a lie
-			}
-			if !config.Virtual {
-				c.run(newEnv(t, open(t)))
-				return
-			}
-			synctest.Test(t, func(t *testing.T) { c.run(newEnv(t, open(t))) })
-		})
-	}
-	require.Empty(t, left, "Without: no case has such a name")
+	suite.Run(t, config.Virtual, config.Without, func(t *testing.T) *env[S] { return newEnv(t, open(t)) }, cases)
 }
 
 // patience is far longer than anything takes.
@@ -107,21 +87,8 @@ func newEnv[S any](t *testing.T, h Harness[S]) *env[S] {
 		h.Key = func(n int) entity.Key { return entity.Key{ID: fmt.Sprintf("3112995671%d", n)} }
 	}
 	e := &env[S]{Assertions: require.New(t), Harness: h, t: t}
-	e.explain()
+	suite.Explain(t, &e.Harness)
 	return e
-}
-
-// explain makes a case fail that needs a function which the harness lacks.
-func (e *env[S]) explain() {
-	h := reflect.ValueOf(&e.Harness).Elem()
-	for i := range h.NumField() {
-		if name, f := h.Type().Field(i).Name, h.Field(i); f.Kind() == reflect.Func && f.IsNil() {
-			f.Set(reflect.MakeFunc(f.Type(), func([]reflect.Value) []reflect.Value {
-				e.FailNow("Harness." + name + ": is nil: set it, or leave the case out by Config.Without")
-				return nil
-			}))
-		}
-	}
 }
 
 // put makes entities exist in a version.
