@@ -192,8 +192,7 @@ func optionalOf(v reflect.Value) (optional, bool) {
 	if v.Kind() != reflect.Struct || !v.CanInterface() {
 		return nil, false
 	}
-	o, ok := v.Interface().(optional)
-	return o, ok
+	return reflect.TypeAssert[optional](v)
 }
 
 // equalOptional compares what is there with what is wanted of it.

@@ -29,12 +29,12 @@ func TestDryRun(t *testing.T) {
 			dry, err := sink.DryRun(s)
 			require.NoError(t, err)
 			do := func(s sink.Sink[person]) sink.Change {
-				change, err := sink.Change{}, error(nil)
 				if tt.remove {
-					change, err = s.Remove(t.Context(), key)
-				} else {
-					change, err = s.Apply(t.Context(), key, ada)
+					change, err := s.Remove(t.Context(), key)
+					require.NoError(t, err)
+					return change
 				}
+				change, err := s.Apply(t.Context(), key, ada)
 				require.NoError(t, err)
 				return change
 			}

@@ -47,16 +47,16 @@ func ExampleEnsure() {
 		fmt.Println(err)
 		return
 	}
-	ctx, key := context.Background(), entity.Key{Type: "persons", ID: "123"}
+	ctx, k := context.Background(), entity.Key{Type: "persons", ID: "123"}
 	for _, want := range []person{
 		{Name: "Ada", Email: "ada@example.org"},
 		{Name: "Ada", Email: "ada@example.org"},
 		{Name: "Ada", Email: "countess@example.org"},
 	} {
-		change, err := people.Apply(ctx, key, want)
+		change, err := people.Apply(ctx, k, want)
 		fmt.Println(change, err)
 	}
-	change, err := people.Remove(ctx, key)
+	change, err := people.Remove(ctx, k)
 	fmt.Println(change, err)
 	// Output:
 	// created <nil>
