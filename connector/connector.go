@@ -215,8 +215,13 @@ func (c *Connector) signal() {
 	}
 }
 
-// maxBatch is how many marks' messages or outcomes share a commit at most.
-const maxBatch = 500
+const (
+	// maxBatch is how many marks or outcomes share a commit, at most twice as
+	// many.
+	maxBatch = 500
+	// maxMarks is how many entities one message or one run may mark.
+	maxMarks = 100_000
+)
 
 // session is one call of Run.
 type session struct {
@@ -235,8 +240,8 @@ type session struct {
 
 func (c *Connector) newSession(hasher entity.Hasher) (*session, error) {
 	s := &session{Connector: c, hasher: hasher, log: c.cfg.Logger.With("connector", c.name)}
-	s.marks = batch.New(maxBatch, s.commitMarks)
-	s.outcomes = batch.New(maxBatch, s.commitOutcomes)
+	s.marks = batch.New(maxBatch, func(set []work.Mark) int { return len(set) }, s.commitMarks)
+	s.outcomes = batch.New(maxBatch, func(o work.Outcome) int { return 1 + len(o.Marks) }, s.commitOutcomes)
 	if !c.cfg.Store.Durable() {
 		s.waiters = &waiters{store: c.cfg.Store, rows: make(map[rowID][]*waiter)}
 	}

@@ -51,7 +51,9 @@ func (d Desired[T]) RecheckAt(times ...time.Time) Desired[T] {
 // those who hold a position that has changed. They are reconciled as if a
 // notification had come for each. The marks are stored together with the outcome
 // of this run, also if its write fails for this entity alone; while the target
-// is unavailable they wait with it.
+// is unavailable they wait with it. More than 500 are stored before the outcome,
+// in pieces, so that a crash may repeat them; with more than 100,000 the entity
+// is parked.
 //
 // Marks must end somewhere: flows that mark each other in a circle fail with an
 // error after some rounds.

@@ -55,7 +55,12 @@
 //     what has waited for longest: so bulk work is not starved either
 //     (TestLiveBeatsBulk, TestBulkIsNotStarved).
 //   - Fan-out is not forgotten. What a run marks in other flows is stored together
-//     with its outcome, or neither is (TestFanOutIsStoredWithTheOutcome).
+//     with its outcome, or neither is (TestFanOutIsStoredWithTheOutcome). If it is
+//     much, it is stored before, in pieces (TestAFanOutToManyIsStoredInPieces).
+//   - Nothing is without bounds. Neither a message nor a run that marks many
+//     entities makes a transaction long (TestAMessageForManyIsStoredInPieces); one
+//     that marks more than 100,000 is rejected or parked
+//     (TestAMessageForTooManyIsRejected, TestFanOutThatCannotBe).
 //   - Personal data stays out of sight. Logs, metrics and traces name an entity by
 //     a keyed hash, or not at all (TestLogsHoldNoIdentifier, TestTraces).
 //

@@ -16,6 +16,9 @@ func (c *Connector) checkMarks(lease work.Lease, marks []target) error {
 	if len(marks) > 0 && lease.Cause.Hops >= maxHops {
 		return rejectMark("came through %d flows: do flows mark each other in a circle?", lease.Cause.Hops)
 	}
+	if len(marks) > maxMarks {
+		return rejectMark("%d entities, at most %d can be marked", len(marks), maxMarks)
+	}
 	for _, m := range marks {
 		if c.flow(m.flow) == nil {
 			return rejectMark("flow %q: this connector has none of that name", m.flow)

@@ -111,6 +111,8 @@ func TestFanOutThatCannotBe(t *testing.T) {
 			`map: Mark: flow "peple": this connector has none of that name`},
 		{"no key", func(d connector.Desired[entry]) connector.Desired[entry] { return d.Mark("people", entity.Key{}) },
 			`map: Mark: flow "people": `},
+		{"too many", func(d connector.Desired[entry]) connector.Desired[entry] { return d.Mark("people", many(100_001)...) },
+			"map: Mark: 100001 entities, at most 100000 can be marked"},
 		{"in a circle", func(d connector.Desired[entry]) connector.Desired[entry] { return d.Mark("people", key("1")) },
 			"map: Mark: came through 8 flows: do flows mark each other in a circle?"},
 	} {

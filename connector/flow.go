@@ -24,7 +24,8 @@ type Flow[S, T any] struct {
 	// Keys says which entities a notification is about. Nil: the one in its
 	// subject, see [notification.KeyOf]. An error sets the message aside as
 	// rejected, but for failure.Unavailable, which is waited out. It is logged and
-	// stored: it must hold no identifier.
+	// stored: it must hold no identifier. A message may mark 100,000 entities in
+	// all flows together; one of more is rejected.
 	Keys func(context.Context, notification.Notification) ([]entity.Key, error)
 	// Source gives the entity's current state. Required.
 	Source source.Source[S]

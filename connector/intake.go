@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -72,7 +73,7 @@ func (in *intake) handle(topic string, decoder notification.Decoder, msg *messag
 		in.meter.notified(topic, "irrelevant")
 		return nil
 	}
-	seqs, err := in.marks.Do(marks)
+	seqs, err := in.storeMarks(marks)
 	if err != nil {
 		return err
 	}
@@ -127,6 +128,9 @@ func (c *Connector) resolve(ctx context.Context, decoder notification.Decoder, m
 			if err != nil {
 				return nil, fmt.Errorf("flow %q: keys: %w", f.name, err)
 			}
+			if len(marks)+len(keys) > maxMarks {
+				return nil, fmt.Errorf("message: marks more than %d entities; have it published in parts", maxMarks)
+			}
 			for _, key := range keys {
 				if err := key.Validate(); err != nil {
 					return nil, fmt.Errorf("flow %q: keys: %w", f.name, err)
@@ -159,6 +163,20 @@ func markOf(f *flow, n notification.Notification, key entity.Key) work.Mark {
 func traceOf(n notification.Notification) string {
 	trace, _ := n.Event.Extensions()["traceparent"].(string)
 	return trace
+}
+
+// storeMarks stores marks and returns their Dirty numbers. Many are stored in pieces, so
+// that no transaction is long and others get their turn in between.
+func (s *session) storeMarks(marks []work.Mark) ([]int64, error) {
+	seqs := make([]int64, 0, len(marks))
+	for piece := range slices.Chunk(marks, maxBatch) {
+		more, err := s.marks.Do(piece)
+		if err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, more...)
+	}
+	return seqs, nil
 }
 
 // untilStored repeats a write to the work store until it succeeds or ctx ends.

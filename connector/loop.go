@@ -302,7 +302,14 @@ func (l *loop) outcome(ctx context.Context, r *run, rep report, err error) (work
 // commit stores an outcome, also when the run was stopped. It returns whether it
 // is stored.
 func (l *loop) commit(r *run, rep report, outcome work.Outcome) bool {
-	refused, err := l.outcomes.Do(outcome)
+	var refused, err error
+	if len(outcome.Marks) > maxBatch { // before the outcome: a crash in between repeats the run
+		_, err = l.storeMarks(outcome.Marks)
+		outcome.Marks = nil
+	}
+	if err == nil {
+		refused, err = l.outcomes.Do(outcome)
+	}
 	switch {
 	case err != nil:
 		l.unstored.Add(1)

@@ -105,8 +105,8 @@ func (c *Connector) replay(ctx context.Context, id string, inputs []Input) error
 	if err != nil {
 		return err
 	}
-	if len(marks) > 0 {
-		if _, err := c.cfg.Store.Mark(ctx, marks); err != nil {
+	for piece := range slices.Chunk(marks, maxBatch) {
+		if _, err := c.cfg.Store.Mark(ctx, piece); err != nil {
 			return err
 		}
 	}

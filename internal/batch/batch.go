@@ -15,6 +15,7 @@ var ErrStopped = errors.New("nothing is stored any more")
 type Group[T, R any] struct {
 	commit  func(context.Context, []T) ([]R, error)
 	limit   int
+	weigh   func(T) int
 	items   chan item[T, R]
 	stopped chan struct{}
 }
@@ -29,10 +30,15 @@ type reply[R any] struct {
 	err    error
 }
 
-// New returns a group that commits at most limit values at once. commit returns a
-// result for each value, or an error that all its callers get.
-func New[T, R any](limit int, commit func(context.Context, []T) ([]R, error)) *Group[T, R] {
-	return &Group[T, R]{commit: commit, limit: limit, items: make(chan item[T, R]), stopped: make(chan struct{})}
+// New returns a group that commits values together until their weights reach
+// limit: one batch weighs less than limit and one value. With a nil weigh each
+// value weighs 1. commit returns a result for each value, or an error that all
+// its callers get.
+func New[T, R any](limit int, weigh func(T) int, commit func(context.Context, []T) ([]R, error)) *Group[T, R] {
+	if weigh == nil {
+		weigh = func(T) int { return 1 }
+	}
+	return &Group[T, R]{commit: commit, limit: limit, weigh: weigh, items: make(chan item[T, R]), stopped: make(chan struct{})}
 }
 
 // Do hands a value to Run and returns when it is committed, or when Run has
@@ -66,10 +72,11 @@ func (g *Group[T, R]) Run(ctx context.Context) {
 // gather takes what else is waiting at this moment.
 func (g *Group[T, R]) gather(first item[T, R]) []item[T, R] {
 	items := []item[T, R]{first}
-	for len(items) < g.limit {
+	for weight := g.weigh(first.value); weight < g.limit; {
 		select {
 		case it := <-g.items:
 			items = append(items, it)
+			weight += g.weigh(it.value)
 		default:
 			return items
 		}

@@ -14,7 +14,7 @@ import (
 func TestGroupSharesCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
-		g := New(50, func(_ context.Context, values []int) ([]int, error) {
+		g := New(50, nil, func(_ context.Context, values []int) ([]int, error) {
 			sizes = append(sizes, len(values))
 			time.Sleep(time.Second)
 			doubled := make([]int, len(values))
@@ -46,10 +46,38 @@ func TestGroupSharesCommits(t *testing.T) {
 	})
 }
 
+func TestGroupWeighs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		most := 0
+		g := New(10, func(n int) int { return n }, func(_ context.Context, values []int) ([]int, error) {
+			weight := 0
+			for _, n := range values {
+				weight += n
+			}
+			most = max(most, weight)
+			time.Sleep(time.Second)
+			return values, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running, callers sync.WaitGroup
+		running.Go(func() { g.Run(ctx) })
+		for range 40 {
+			callers.Go(func() {
+				_, err := g.Do(4)
+				require.NoError(t, err)
+			})
+		}
+		callers.Wait()
+		cancel()
+		running.Wait()
+		require.Equal(t, 12, most, "the last one may go beyond the limit")
+	})
+}
+
 func TestGroupGivesTheErrorToAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		g := New(10, func(context.Context, []int) ([]int, error) { return nil, broken })
+		g := New(10, nil, func(context.Context, []int) ([]int, error) { return nil, broken })
 		ctx, cancel := context.WithCancel(t.Context())
 		var running, callers sync.WaitGroup
 		running.Go(func() { g.Run(ctx) })
@@ -67,7 +95,7 @@ func TestGroupGivesTheErrorToAll(t *testing.T) {
 
 func TestDoAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(10, func(context.Context, []int) ([]int, error) { return []int{0}, nil })
+		g := New(10, nil, func(context.Context, []int) ([]int, error) { return []int{0}, nil })
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { g.Run(ctx) })
