@@ -47,9 +47,9 @@
 //   - Removal needs proof. Only failure.Gone from the source, or Absent from the
 //     mapping, removes an entity from the target
 //     (TestOnlyTheSourceProvesThatAnEntityIsGone).
-//   - Dates are kept. A date in the future, from a notification or from
-//     [Desired.RecheckAt], is kept in the work store and acted on then
-//     (TestAFutureDateOutlivesARestart).
+//   - Dates are kept. A date in the future, from a notification, from
+//     [Desired.RecheckAt] or from the sink, is kept in the work store and acted on
+//     then (TestAFutureDateOutlivesARestart, TestWhatIsDisabledIsDeletedInTime).
 //   - Live beats bulk. A change that came by a notification waits for no bulk work
 //     but what has begun, and for one in eight of the runs that begin, which go to
 //     what has waited for longest: so bulk work is not starved either

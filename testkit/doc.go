@@ -88,7 +88,8 @@
 //
 // What [Target] promises:
 //   - It keeps the contract of [sink.Target]: ErrExists, ErrNotFound, and
-//     ErrConflict when the entity is not as it was read.
+//     ErrConflict when the entity is not as it was read. With [sink.Ensure] it
+//     passes the suite in package sinktest.
 //   - An update changes the given fields only, where they name fields of T.
 //   - A call takes effect after half of its latency. If ctx ends before, nothing
 //     was written; if it ends after, the write was made and the answer is lost.
