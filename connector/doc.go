@@ -84,7 +84,7 @@
 //	konnektor.reconcile.duration   seconds from the lease to the stored outcome
 //	konnektor.stage.duration       seconds by konnektor.stage (fetch, map, write)
 //	konnektor.wait                 seconds from when an entity was due to its lease
-//	konnektor.lag                  seconds from the notification's own time until the target is right
+//	konnektor.lag                  seconds from a notification's own time, or from when the date that it is for came, until the target is right
 //	konnektor.rows                 entities in the work store by konnektor.state
 //	konnektor.rows.age             seconds for which the oldest entity has been due or parked, by konnektor.state
 //	konnektor.runs                 runs under way by konnektor.stage

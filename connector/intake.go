@@ -142,14 +142,24 @@ func (c *Connector) resolve(ctx context.Context, decoder notification.Decoder, m
 	return marks, nil
 }
 
+// The kinds of the causes that notifications are.
+const (
+	causeNotification = "notification"
+	causeDate         = "date"
+)
+
 func markOf(f *flow, n notification.Notification, key entity.Key) work.Mark {
+	kind := causeNotification
+	if n.NotBefore.After(time.Now()) {
+		kind = causeDate
+	}
 	return work.Mark{
 		Flow:     f.name,
 		Key:      key,
 		Due:      n.NotBefore,
 		Priority: work.Live,
 		Cause: work.Cause{
-			Kind:       "notification",
+			Kind:       kind,
 			EventID:    n.Event.ID(),
 			Time:       n.Event.Time(),
 			RoutingKey: n.RoutingKey,

@@ -281,7 +281,7 @@ func (l *loop) run(r *run) {
 
 // changedAt returns when the entity itself changed, as far as the cause tells.
 func changedAt(cause work.Cause) time.Time {
-	if cause.Kind != "notification" {
+	if cause.Kind != causeNotification && cause.Kind != causeDate {
 		return time.Time{}
 	}
 	return cause.Time

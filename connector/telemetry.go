@@ -72,7 +72,7 @@ func (s *session) newMeter() (*meter, error) {
 	m.wait, errs[4] = api.Float64Histogram("konnektor.wait", seconds,
 		metric.WithUnit("s"), metric.WithDescription("From when an entity was due to its lease."))
 	m.lag, errs[5] = api.Float64Histogram("konnektor.lag", seconds,
-		metric.WithUnit("s"), metric.WithDescription("From a notification's own time to the moment when the target is right."))
+		metric.WithUnit("s"), metric.WithDescription("From a notification's own time, or the date that it is for, to the moment when the target is right."))
 	rows, err := api.Int64ObservableGauge("konnektor.rows",
 		metric.WithUnit("{entity}"), metric.WithDescription("Entities in the work store by state."))
 	errs[6] = err
@@ -214,8 +214,8 @@ func (m *flowMeter) begin(ctx context.Context, r *run, hasher entity.Hasher) (co
 		}
 		if o.Result == work.Done {
 			end.change = rep.change.Op.String()
-			if !lease.Cause.Time.IsZero() {
-				m.lag.Record(ctx, max(0, now.Sub(lease.Cause.Time).Seconds()), m.set)
+			if since, ok := lagsSince(lease); ok {
+				m.lag.Record(ctx, max(0, now.Sub(since).Seconds()), m.set)
 			}
 		}
 		m.reconciles.Add(ctx, 1, m.of(end))
@@ -227,6 +227,20 @@ func (m *flowMeter) begin(ctx context.Context, r *run, hasher entity.Hasher) (co
 			span.SetStatus(codes.Error, failure.Of(err).String())
 		}
 		span.End()
+	}
+}
+
+// lagsSince returns since when the target has lagged behind the notification that
+// a run was for, and false if it was for another trigger or for a date that the
+// mapping named: then the last mark was seen by a run before.
+func lagsSince(lease work.Lease) (time.Time, bool) {
+	switch c := lease.Cause; {
+	case lease.Dirty == lease.Done || c.Time.IsZero():
+		return time.Time{}, false
+	case c.Kind == causeNotification:
+		return c.Time, true
+	default: // a retry is due at a time of its own
+		return lease.Due, c.Kind == causeDate && lease.Attempts+lease.Deferrals == 0
 	}
 }
 

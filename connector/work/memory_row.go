@@ -153,7 +153,7 @@ func (r *memoryRow) lease(owner, token string, now, until millis) Lease {
 	r.token, r.leased = token, r.dirty
 	r.owner, r.until = textOf(owner), until
 	return Lease{
-		Flow: r.flow.name, Key: r.key, Token: token, Until: until.time(), Dirty: r.dirty, Due: free.time(),
+		Flow: r.flow.name, Key: r.key, Token: token, Until: until.time(), Dirty: r.dirty, Done: r.done, Due: free.time(),
 		Attempts: r.attempts, Deferrals: r.deferrals, FirstFailure: r.first.time(), Priority: r.priority, Cause: r.cause(),
 	}
 }

@@ -44,7 +44,8 @@ const (
 
 // Cause is what made an entity dirty.
 type Cause struct {
-	// Kind is the trigger: "notification", "fan-out", "operator", "lost lease".
+	// Kind is the trigger: "notification", "date" (a notification for a date that
+	// was to come), "fan-out", "operator", "lost lease".
 	Kind string `json:"kind,omitempty"`
 	// EventID is the id of the notification.
 	EventID string `json:"event_id,omitempty"`
@@ -157,7 +158,7 @@ type Lease struct {
 
 	// The row as it was when the lease was taken.
 
-	Dirty        int64
+	Dirty, Done  int64
 	Due          time.Time // since when it could be leased
 	Attempts     int
 	Deferrals    int

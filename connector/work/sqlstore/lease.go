@@ -45,7 +45,7 @@ WHERE flow = $1 AND priority = $2 AND ` + ready + ` IS NOT NULL ORDER BY ` + rea
 	failure_group = CASE parked WHEN 1 THEN '' ELSE failure_group END,
 	parked = 0
 WHERE rid = $1
-RETURNING type, id, dirty, attempts, deferrals, first_failure, priority,
+RETURNING type, id, dirty, done, attempts, deferrals, first_failure, priority,
 	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops`
 
 	sqlConsumeLater = `DELETE FROM konnektor_later WHERE rid = $1 AND at <= $2`
@@ -69,7 +69,7 @@ func (s *SQLite) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease
 			l := &leases[i]
 			l.Flow, l.Token, l.Until, l.Due = req.Flow, rand.Text(), until, time.Time(r.since)
 			err := take.QueryRowContext(ss.ctx, r.rid, l.Token, req.Owner, stamp(until)).Scan(
-				&l.Key.Type, &l.Key.ID, &l.Dirty, &l.Attempts, &l.Deferrals, (*stamp)(&l.FirstFailure), &l.Priority,
+				&l.Key.Type, &l.Key.ID, &l.Dirty, &l.Done, &l.Attempts, &l.Deferrals, (*stamp)(&l.FirstFailure), &l.Priority,
 				&l.Cause.Kind, &l.Cause.EventID, (*stamp)(&l.Cause.Time), &l.Cause.RoutingKey, &l.Cause.Trace, &l.Cause.Hops)
 			if err != nil {
 				return err

@@ -32,13 +32,13 @@ const sqlPostgresTake = `, given AS MATERIALIZED (
 		failure_group = CASE WHEN w.parked THEN '' ELSE w.failure_group END,
 		parked = false
 	FROM given AS p WHERE w.flow = p.flow AND w.type = p.type AND w.id = p.id
-	RETURNING w.type, w.id, w.token, w.dirty, p.free AS since, w.attempts, w.deferrals, w.first_failure,
+	RETURNING w.type, w.id, w.token, w.dirty, w.done, p.free AS since, w.attempts, w.deferrals, w.first_failure,
 		w.priority, w.cause_time, w.cause
 ), consumed AS (
 	DELETE FROM {schema}.later AS l USING given AS p
 	WHERE l.flow = p.flow AND l.type = p.type AND l.id = p.id AND l.at <= {now}
 )
-SELECT type, id, token, dirty, since, attempts, deferrals, first_failure, priority, cause_time, cause FROM taken
+SELECT type, id, token, dirty, done, since, attempts, deferrals, first_failure, priority, cause_time, cause FROM taken
 ORDER BY `
 
 const (
@@ -97,7 +97,7 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 		until := time.UnixMilli(time.Now().UnixMilli() + req.TTL.Milliseconds()).UTC()
 		return p.each(ctx, conn, func(rows *sql.Rows) error {
 			l := work.Lease{Flow: req.Flow, Until: until}
-			err := rows.Scan(&l.Key.Type, &l.Key.ID, &l.Token, &l.Dirty, (*timestamp)(&l.Due), &l.Attempts, &l.Deferrals,
+			err := rows.Scan(&l.Key.Type, &l.Key.ID, &l.Token, &l.Dirty, &l.Done, (*timestamp)(&l.Due), &l.Attempts, &l.Deferrals,
 				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause))
 			leases = append(leases, l)
 			return err

@@ -66,7 +66,9 @@ var leaseCases = []testCase{
 		start := now()
 		m := markWith("1", work.Bulk)
 		m.Cause = fullCause()
-		e.mark(m, m)
+		e.mark(m)
+		e.run("1", work.Done, time.Time{})
+		e.mark(m)
 		e.run("1", work.Failed, time.Time{})
 		time.Sleep(time.Minute)
 		e.run("1", work.Failed, time.Time{})
@@ -77,7 +79,7 @@ var leaseCases = []testCase{
 		e.NotEmpty(l.Token)
 		l.Token = ""
 		e.Equal(work.Lease{
-			Flow: flow, Key: key("1"), Until: now().Add(time.Hour), Dirty: 2, Due: due, Attempts: 2, Deferrals: 1,
+			Flow: flow, Key: key("1"), Until: now().Add(time.Hour), Dirty: 2, Done: 1, Due: due, Attempts: 2, Deferrals: 1,
 			FirstFailure: start, Priority: work.Bulk, Cause: m.Cause,
 		}, l)
 	}},

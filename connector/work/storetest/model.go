@@ -119,7 +119,7 @@ func (r *modelRow) lease(owner string, now time.Time, ttl time.Duration) work.Le
 	r.dates = slices.DeleteFunc(r.dates, func(t time.Time) bool { return !t.After(now) })
 	r.owner = owner
 	r.run = &work.Lease{
-		Flow: r.told.Flow, Key: r.told.Key, Until: now.Add(ttl), Dirty: r.told.Dirty, Due: due, Attempts: r.told.Attempts,
+		Flow: r.told.Flow, Key: r.told.Key, Until: now.Add(ttl), Dirty: r.told.Dirty, Done: r.told.Done, Due: due, Attempts: r.told.Attempts,
 		Deferrals: r.told.Deferrals, FirstFailure: r.told.FirstFailure, Priority: r.told.Priority, Cause: r.told.Cause,
 	}
 	return *r.run
