@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -78,12 +79,11 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	server := &http.Server{Handler: api, ReadHeaderTimeout: 5 * time.Second}
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer func() { _ = server.Close() }() // nothing is lost: it only reads
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	defer func() {
-		_ = server.Close() // nothing is lost: it only reads
-		<-failed
-	}()
+	serving.Go(func() { failed <- server.Serve(listener) })
 	slog.Info("the register is open", "api", "http://"+listener.Addr().String()+"/register-api-test", "key", "my-key", "queue", queue)
 
 	r := newRegister(o, func(kind, id string, state any) error {
@@ -107,7 +107,6 @@ func run(ctx context.Context, o options) (err error) {
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
-			failed <- nil
 			return err
 		case <-ticks.C:
 			if err := r.change(); err != nil {

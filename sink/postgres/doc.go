@@ -45,7 +45,7 @@
 //	null where it is not allowed, a check constraint     23502, 23514           Rejected
 //	the ID is none of the key column's type              22                     Rejected
 //	a field that pgx cannot send as the column's type    none                   Rejected
-//	a value that must be unique, a reference to nothing  23505, 23503           Failed
+//	a value that must be unique, a foreign key           23505, 23503           Failed
 //	deadlock, serialization: a conflict for Ensure       40                     Failed
 //	a lock that somebody else holds for too long         55P03                  Failed
 //	a column that holds what its field cannot            none                   Failed

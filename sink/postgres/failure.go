@@ -140,7 +140,7 @@ func meaning(state string) (failure.Class, string) {
 	case "23505":
 		return failure.Failed, "another row has a value that must be unique"
 	case "23503":
-		return failure.Failed, "a row refers to one that is not there"
+		return failure.Failed, "a row refers to one that is not there, or is referred to still"
 	case "42501":
 		return failure.Unavailable, "the user lacks a right"
 	case "42P10":
