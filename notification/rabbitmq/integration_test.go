@@ -5,10 +5,7 @@ package rabbitmq_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -158,85 +155,6 @@ func (r *rig) closeConnections() {
 	_, err := r.node.Ctl("close_all_connections", "a test")
 	require.NoError(r, err)
 	r.reconnect()
-}
-
-// proxy stands between a client and the node, and can fall silent.
-type proxy struct {
-	net.Listener
-	url    string
-	target string
-	tasks  sync.WaitGroup
-
-	mu    sync.Mutex
-	mute  bool // new and existing connections get nothing from the node
-	conns []net.Conn
-}
-
-func newProxy(r *rig) *proxy {
-	r.Helper()
-	node, err := url.Parse(r.node.URL())
-	require.NoError(r, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(r, err)
-	p := &proxy{Listener: listener, target: node.Host, url: "amqp://guest:guest@" + listener.Addr().String() + "/"}
-	p.tasks.Go(p.serve)
-	r.Cleanup(func() {
-		require.NoError(r, listener.Close())
-		p.cut()
-		p.tasks.Wait()
-	})
-	return p
-}
-
-func (p *proxy) serve() {
-	for {
-		client, err := p.Accept()
-		if err != nil {
-			return
-		}
-		node, err := net.Dial("tcp", p.target)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, node)
-		p.mu.Unlock()
-		p.tasks.Go(func() { _, _ = io.Copy(node, client); _ = node.Close() })
-		p.tasks.Go(func() { _, _ = io.Copy(quiet{p, client}, node); _ = client.Close() })
-	}
-}
-
-// quiet drops what the node says while the proxy is mute.
-type quiet struct {
-	p      *proxy
-	client net.Conn
-}
-
-func (q quiet) Write(b []byte) (int, error) {
-	q.p.mu.Lock()
-	mute := q.p.mute
-	q.p.mu.Unlock()
-	if mute {
-		return len(b), nil
-	}
-	return q.client.Write(b)
-}
-
-func (p *proxy) silence(mute bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mute = mute
-}
-
-// cut ends all connections without a word.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range p.conns {
-		_ = conn.Close()
-	}
-	p.conns = nil
 }
 
 // collect acks messages until it has seen want different bodies.

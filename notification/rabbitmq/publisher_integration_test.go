@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/konnektor-go/konnektor/internal/server"
 	"github.com/konnektor-go/konnektor/notification"
 	"github.com/konnektor-go/konnektor/notification/rabbitmq"
 )
@@ -142,15 +143,15 @@ func TestPublisherConnectsAgain(t *testing.T) {
 func TestPublisherSendsAgainAfterALoss(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
-	proxy := newProxy(r)
-	p := r.publisher(proxy.url, rabbitmq.PublisherConfig{Window: 20})
+	proxy := server.NewProxy(r, r.node.URL())
+	p := r.publisher(proxy.URL(), rabbitmq.PublisherConfig{Window: 20})
 	require.NoError(t, p.Publish(r.queue, numbered(1, 1)...))
-	proxy.silence(true) // messages arrive, confirms do not
+	proxy.Silence(true) // messages arrive, confirms do not
 	result := make(chan error, 1)
 	go func() { result <- p.Publish(r.queue, numbered(2, 100)...) }()
 	r.holds(21) // a window is under way
-	proxy.silence(false)
-	proxy.cut()
+	proxy.Silence(false)
+	proxy.Cut()
 	require.NoError(t, <-result)
 	left := r.left()
 	require.Subset(t, left, numbers(1, 100), "all arrived")
@@ -160,16 +161,16 @@ func TestPublisherSendsAgainAfterALoss(t *testing.T) {
 func TestPublisherGivesUpOnASilentBroker(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
-	proxy := newProxy(r)
-	p := r.publisher(proxy.url, rabbitmq.PublisherConfig{ConfirmTimeout: 300 * time.Millisecond})
+	proxy := server.NewProxy(r, r.node.URL())
+	p := r.publisher(proxy.URL(), rabbitmq.PublisherConfig{ConfirmTimeout: 300 * time.Millisecond})
 	require.NoError(t, p.Publish(r.queue, numbered(1, 1)...))
-	proxy.silence(true)
+	proxy.Silence(true)
 	err := p.Publish(r.queue, numbered(2, 3)...)
 	require.ErrorIs(t, err, rabbitmq.ErrUnconfirmed)
 	require.ErrorContains(t, err, "2 of 2 messages failed")
 	require.ErrorContains(t, err, "did not confirm it in time")
 
-	proxy.silence(false) // on the old connection too, but the new one is used
+	proxy.Silence(false) // on the old connection too, but the new one is used
 	require.NoError(t, p.Publish(r.queue, numbered(4, 4)...))
 	require.Equal(t, numbers(1, 4), r.left())
 }
@@ -177,10 +178,10 @@ func TestPublisherGivesUpOnASilentBroker(t *testing.T) {
 func TestPublisherObeysTheContext(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
-	proxy := newProxy(r)
-	p := r.publisher(proxy.url, rabbitmq.PublisherConfig{Window: 1})
+	proxy := server.NewProxy(r, r.node.URL())
+	p := r.publisher(proxy.URL(), rabbitmq.PublisherConfig{Window: 1})
 	require.NoError(t, p.Publish(r.queue, numbered(1, 1)...))
-	proxy.silence(true)
+	proxy.Silence(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	messages := numbered(2, 3)
 	for _, msg := range messages {
@@ -194,8 +195,8 @@ func TestPublisherObeysTheContext(t *testing.T) {
 	require.ErrorIs(t, err, rabbitmq.ErrUnconfirmed)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "2 of 2 messages failed, the first is number 1")
-	proxy.silence(false)
-	proxy.cut()
+	proxy.Silence(false)
+	proxy.Cut()
 	require.NoError(t, p.Publish(r.queue, numbered(4, 4)...))
 	require.Equal(t, []string{"1", "2", "4"}, r.left())
 }
@@ -218,10 +219,10 @@ func TestPublisherReportsRefusals(t *testing.T) {
 func TestPublisherCloseWaitsForCalls(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
-	proxy := newProxy(r)
-	p := r.publisher(proxy.url, rabbitmq.PublisherConfig{ConfirmTimeout: 2 * time.Second})
+	proxy := server.NewProxy(r, r.node.URL())
+	p := r.publisher(proxy.URL(), rabbitmq.PublisherConfig{ConfirmTimeout: 2 * time.Second})
 	require.NoError(t, p.Publish(r.queue, numbered(1, 1)...))
-	proxy.silence(true)
+	proxy.Silence(true)
 	result := make(chan error, 1)
 	go func() { result <- p.Publish(r.queue, numbered(2, 2)...) }()
 	r.holds(2)

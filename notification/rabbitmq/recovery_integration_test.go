@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/konnektor-go/konnektor/internal/server"
 	"github.com/konnektor-go/konnektor/notification/rabbitmq"
 )
 
@@ -141,22 +142,22 @@ func TestASilentNetworkIsNoticed(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
 	r.fill(1, 3)
-	proxy := newProxy(r)
+	proxy := server.NewProxy(r, r.node.URL())
 	var log lockedLog
 	const heartbeat = 2 * time.Second
-	s, messages := r.subscribeAt(proxy.url, rabbitmq.SubscriberConfig{
+	s, messages := r.subscribeAt(proxy.URL(), rabbitmq.SubscriberConfig{
 		Connection: rabbitmq.Connection{Heartbeat: heartbeat}, Logger: log.logger(),
 	})
 	held := next(t, messages)
-	proxy.silence(true)
+	proxy.Silence(true)
 	began := time.Now()
 	<-held.Context().Done()
 	noticed := time.Since(began)
 	t.Logf("noticed after %s, of a heartbeat of %s", noticed.Round(time.Millisecond), heartbeat)
 	require.Less(t, noticed, heartbeat*3/2+2*time.Second) // not exact: another may have the processor
 	require.ErrorContains(t, context.Cause(held.Context()), "the broker sent no heartbeats")
-	proxy.silence(false)
-	proxy.cut() // what was half opened meanwhile
+	proxy.Silence(false)
+	proxy.Cut() // what was half opened meanwhile
 	r.phase(s, rabbitmq.Ready)
 	collect(t.Context(), t, messages, 3)
 }

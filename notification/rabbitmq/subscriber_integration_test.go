@@ -205,10 +205,10 @@ func TestSubscriberSurvivesLostConnections(t *testing.T) {
 func TestSubscriberLosesNothingOverChaos(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
-	p := newProxy(r)
+	p := server.NewProxy(r, r.node.URL())
 	const total = 2000
 	r.fill(1, total)
-	_, messages := r.subscribeAt(p.url, rabbitmq.SubscriberConfig{Prefetch: 100})
+	_, messages := r.subscribeAt(p.URL(), rabbitmq.SubscriberConfig{Prefetch: 100})
 	var mu sync.Mutex
 	handled, all := map[string]bool{}, make(chan struct{})
 	var workers sync.WaitGroup
@@ -231,7 +231,7 @@ func TestSubscriberLosesNothingOverChaos(t *testing.T) {
 				msg.Ack()
 			})
 			if rand.IntN(400) == 0 {
-				p.cut()
+				p.Cut()
 			}
 		case <-all:
 			finished = true

@@ -5,13 +5,8 @@ package brokertest_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/url"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -36,18 +31,18 @@ func TestRabbitMQ(t *testing.T) {
 		"DeadLetter/with at-least-once, what has nowhere to go stays and is tried again after three minutes": "it takes three minutes",
 	}}, func(t *testing.T, s brokertest.Settings) brokertest.Harness {
 		admin.declareExchange(t, s.Exchange)
-		proxy := newProxy(t, node)
+		proxy := server.NewProxy(t, node.URL())
 		quiet := slog.New(slog.DiscardHandler)
 		return brokertest.Harness{
 			Declare: admin.declare, Delete: admin.remove, Bind: admin.bind, Publish: admin.publish,
-			Reject: admin.reject, Cut: proxy.cut,
+			Reject: admin.reject, Cut: proxy.Cut,
 			Publisher: func() message.Publisher {
-				p, err := rabbitmq.NewPublisher(proxy.url, rabbitmq.PublisherConfig{Exchange: s.Exchange, Logger: quiet})
+				p, err := rabbitmq.NewPublisher(proxy.URL(), rabbitmq.PublisherConfig{Exchange: s.Exchange, Logger: quiet})
 				require.NoError(t, err)
 				return p
 			},
 			Subscriber: func() message.Subscriber {
-				sub, err := rabbitmq.NewSubscriber(proxy.url, rabbitmq.SubscriberConfig{
+				sub, err := rabbitmq.NewSubscriber(proxy.URL(), rabbitmq.SubscriberConfig{
 					Prefetch: s.Prefetch, StopTimeout: s.StopTimeout, Logger: quiet,
 				})
 				require.NoError(t, err)
@@ -170,65 +165,4 @@ func (a admin) reject(queue string) error {
 		}
 		return d.Reject(false)
 	})
-}
-
-// proxy stands between the transport and the node, so that connections can be
-// lost without a word.
-type proxy struct {
-	net.Listener
-	url, target string
-	tasks       sync.WaitGroup
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, node *server.RabbitMQNode) *proxy {
-	t.Helper()
-	address, err := url.Parse(node.URL())
-	require.NoError(t, err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &proxy{Listener: listener, target: address.Host}
-	address.Host = listener.Addr().String()
-	p.url = address.String()
-	p.tasks.Go(p.serve)
-	t.Cleanup(func() {
-		require.NoError(t, listener.Close())
-		p.cut()
-		p.tasks.Wait()
-	})
-	return p
-}
-
-func (p *proxy) serve() {
-	for {
-		client, err := p.Accept()
-		if err != nil {
-			return
-		}
-		node, err := net.DialTimeout("tcp", p.target, 3*time.Second)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, node)
-		p.mu.Unlock()
-		for from, to := range map[net.Conn]net.Conn{client: node, node: client} {
-			p.tasks.Go(func() {
-				_, _ = io.Copy(to, from) // until either side ends
-				_ = to.Close()
-			})
-		}
-	}
-}
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range p.conns {
-		_ = conn.Close()
-	}
-	p.conns = nil
 }
