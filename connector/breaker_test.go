@@ -147,7 +147,7 @@ func TestAStuckReconcileIsVisible(t *testing.T) {
 		run := w.flowStatus().Runs[0]
 		require.True(t, run.Stuck)
 		require.Equal(t, "write", run.Stage)
-		require.Equal(t, 1, w.log.count("stuck: "), "once")
+		require.Equal(t, 1, w.log.Count("stuck: "), "once")
 		close(stuck)
 		time.Sleep(5 * time.Minute)
 		require.Empty(t, w.flowStatus().Runs)

@@ -1,11 +1,9 @@
 package connector_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/internal/logtest"
 	"github.com/konnektor-go/konnektor/sink"
 	"github.com/konnektor-go/konnektor/source"
 	"github.com/konnektor-go/konnektor/testkit"
@@ -132,7 +131,7 @@ type world struct {
 	target   *testkit.Target[entry]
 	flow     connector.Flow[person, entry]
 	cfg      connector.Config
-	log      *logBuffer
+	log      *logtest.Buffer
 
 	connector *connector.Connector // that was started last
 }
@@ -143,13 +142,13 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, broker.Close()) })
 	require.NoError(t, broker.Bind(queue, "#"))
-	w := &world{t: t, broker: broker, register: &register{}, target: &testkit.Target[entry]{}, log: &logBuffer{}}
+	w := &world{t: t, broker: broker, register: &register{}, target: &testkit.Target[entry]{}, log: &logtest.Buffer{}}
 	entries, err := sink.Ensure(w.target, sink.EnsureConfig[entry]{})
 	require.NoError(t, err)
 	w.flow = connector.Flow[person, entry]{Name: "people", Source: w.register, Map: toEntry, Sink: entries}
 	w.cfg = connector.Config{
 		Store:  work.NewMemory(),
-		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: w.log.Logger(),
 	}
 	return w
 }
@@ -201,27 +200,6 @@ func (w *world) inTarget() map[string]string {
 	}
 	return names
 }
-
-// logBuffer is a log to assert on.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-// count returns how many lines have the text.
-func (b *logBuffer) count(text string) int { return strings.Count(b.String(), text) }
 
 // bubble runs a test in virtual time.
 func bubble(t *testing.T, test func(t *testing.T, w *world)) {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/time/rate"
 
+	"github.com/konnektor-go/konnektor/internal/logtest"
 	"github.com/konnektor-go/konnektor/internal/server"
 	"github.com/konnektor-go/konnektor/notification/rabbitmq"
 )
@@ -68,7 +69,7 @@ type stream struct {
 	queue      string
 	publisher  *rabbitmq.Publisher
 	subscriber *rabbitmq.Subscriber
-	log        lockedLog
+	log        logtest.Buffer
 
 	confirms, deliveries gaps
 	stopPublishing       context.CancelFunc

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/konnektor-go/konnektor/internal/logtest"
 	"github.com/konnektor-go/konnektor/internal/server"
 )
 
@@ -24,7 +25,7 @@ type lossRig struct {
 	*testing.T
 	node  *server.RabbitMQNode
 	queue string
-	log   testLog
+	log   logtest.Buffer
 	out   <-chan *message.Message
 	admin *amqp.Channel
 
@@ -46,7 +47,7 @@ func newLossRig(t *testing.T, args amqp.Table) *lossRig {
 	_, err = r.admin.QueueDeclare(r.queue, true, false, false, false, args)
 	require.NoError(t, err)
 
-	s, err := NewSubscriber(node.URL(), SubscriberConfig{Logger: r.log.logger()})
+	s, err := NewSubscriber(node.URL(), SubscriberConfig{Logger: r.log.Logger()})
 	require.NoError(t, err)
 	dialer := s.dialer.fork()
 	sub := &subscription{log: s.config.Logger, out: make(chan *message.Message), grace: time.Minute, status: newTracker(r.queue, Connecting)}

@@ -13,6 +13,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/konnektor-go/konnektor/internal/logtest"
 )
 
 func quietPublisher(t *testing.T, url string, config PublisherConfig) *Publisher {
@@ -25,26 +27,6 @@ func quietPublisher(t *testing.T, url string, config PublisherConfig) *Publisher
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p
 }
-
-// testLog is a log that can be read while it is written.
-type testLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *testLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *testLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *testLog) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 func letterOf(body string) *message.Message { return message.NewMessage(body, []byte(body)) }
 
@@ -68,9 +50,9 @@ func TestPublisherSendsAgainOnANewConnection(t *testing.T) {
 				}
 			})
 			good := newPeer(t, nil)
-			var log testLog
+			var log logtest.Buffer
 			p := quietPublisher(t, "amqp://"+bad.address()+","+good.address(), PublisherConfig{
-				ConfirmTimeout: 3 * time.Second, Logger: log.logger(),
+				ConfirmTimeout: 3 * time.Second, Logger: log.Logger(),
 			})
 			for i, h := range p.dialer.hosts { // the bad one first
 				if h.String() == bad.address() {
@@ -198,8 +180,8 @@ func keepAlive(b *peer) (stop func()) {
 
 func TestStateOfABlockedPublisher(t *testing.T) {
 	b := newPeer(t, func(p *peer) { p.block = "low on memory" })
-	var log testLog
-	p := quietPublisher(t, "amqp://"+b.address(), PublisherConfig{ConfirmTimeout: 300 * time.Millisecond, Logger: log.logger()})
+	var log logtest.Buffer
+	p := quietPublisher(t, "amqp://"+b.address(), PublisherConfig{ConfirmTimeout: 300 * time.Millisecond, Logger: log.Logger()})
 	// The broker's word comes with the first connection, and the next call waits.
 	require.Eventually(t, func() bool {
 		err := p.Publish("queue", letterOf("a"))
@@ -220,8 +202,8 @@ func TestStateOfABlockedPublisher(t *testing.T) {
 
 func TestPublisherNoticesALossWhileIdle(t *testing.T) {
 	b := newPeer(t, nil)
-	var log testLog
-	p := quietPublisher(t, "amqp://"+b.address(), PublisherConfig{Logger: log.logger()})
+	var log logtest.Buffer
+	p := quietPublisher(t, "amqp://"+b.address(), PublisherConfig{Logger: log.Logger()})
 	require.NoError(t, p.Publish("queue", letterOf("a")))
 	require.NoError(t, b.all()[0].Close())
 	require.Eventually(t, func() bool { return p.State().Phase == Idle }, 10*time.Second, time.Millisecond)

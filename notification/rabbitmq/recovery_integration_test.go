@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/konnektor-go/konnektor/internal/logtest"
 	"github.com/konnektor-go/konnektor/internal/server"
 	"github.com/konnektor-go/konnektor/notification/rabbitmq"
 )
@@ -78,12 +79,12 @@ func TestCredentialsAreRotated(t *testing.T) {
 	var password atomic.Pointer[string]
 	set := func(p string) { password.Store(&p) }
 	set("first")
-	var log lockedLog
+	var log logtest.Buffer
 	s, messages := r.subscribeAt("amqp://"+r.node.Addr(), rabbitmq.SubscriberConfig{
 		Connection: rabbitmq.Connection{Credentials: func(context.Context) (string, string, error) {
 			return "rotating", *password.Load(), nil
 		}},
-		Logger: log.logger(),
+		Logger: log.Logger(),
 	})
 	r.phase(s, rabbitmq.Ready)
 	r.ctl("change_password", "rotating", "second")
@@ -105,8 +106,8 @@ func TestCredentialsAreRotated(t *testing.T) {
 func TestAnAlarmBlocksThePublisherUntilItEnds(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
-	var log lockedLog
-	p := r.publisher(r.node.URL(), rabbitmq.PublisherConfig{ConfirmTimeout: time.Second, Logger: log.logger()})
+	var log logtest.Buffer
+	p := r.publisher(r.node.URL(), rabbitmq.PublisherConfig{ConfirmTimeout: time.Second, Logger: log.Logger()})
 	require.NoError(t, p.Publish(r.queue, numbered(1, 1)...))
 	s, messages := r.subscribe(rabbitmq.SubscriberConfig{})
 	next(t, messages).Ack()
@@ -143,10 +144,10 @@ func TestASilentNetworkIsNoticed(t *testing.T) {
 	r.quorum()
 	r.fill(1, 3)
 	proxy := server.NewProxy(r, r.node.URL())
-	var log lockedLog
+	var log logtest.Buffer
 	const heartbeat = 2 * time.Second
 	s, messages := r.subscribeAt(proxy.URL(), rabbitmq.SubscriberConfig{
-		Connection: rabbitmq.Connection{Heartbeat: heartbeat}, Logger: log.logger(),
+		Connection: rabbitmq.Connection{Heartbeat: heartbeat}, Logger: log.Logger(),
 	})
 	held := next(t, messages)
 	proxy.Silence(true)
@@ -301,9 +302,9 @@ func TestADeclarationThatDiffersIsNamed(t *testing.T) {
 	r := newRig(t)
 	r.declare(amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": int64(3)})
 	r.fill(1, 1)
-	var log lockedLog
+	var log logtest.Buffer
 	other := rabbitmq.Topology{Queues: []rabbitmq.Queue{{Name: r.queue, DeliveryLimit: 5}}}
-	s, _ := r.subscribe(rabbitmq.SubscriberConfig{Declare: other, Logger: log.logger()})
+	s, _ := r.subscribe(rabbitmq.SubscriberConfig{Declare: other, Logger: log.Logger()})
 	const want = "it exists with x-delivery-limit 3 instead of 5"
 	require.Eventually(t, func() bool { return strings.Count(log.String(), want) >= 2 }, patience, 10*time.Millisecond)
 	require.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "and one line for all attempts: %s", log.String())
@@ -329,8 +330,8 @@ func TestADeclarationWithoutTheRightSaysSo(t *testing.T) {
 
 func TestHotLoopsDoNotHappen(t *testing.T) {
 	r := newRig(t)
-	var log lockedLog
-	s, _ := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.logger()})
+	var log logtest.Buffer
+	s, _ := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.Logger()})
 	require.Eventually(t, func() bool { return strings.Count(log.String(), "NOT_FOUND") >= 3 }, patience, 10*time.Millisecond)
 	state := s.State()[0]
 	require.ErrorContains(t, state.LastError, "no queue")

@@ -19,6 +19,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/konnektor-go/konnektor/internal/logtest"
 	"github.com/konnektor-go/konnektor/internal/server"
 	"github.com/konnektor-go/konnektor/notification"
 	"github.com/konnektor-go/konnektor/notification/rabbitmq"
@@ -246,8 +247,8 @@ func TestSubscriberResumesWhenItsQueueIsMadeAgain(t *testing.T) {
 	r := newRig(t)
 	r.quorum()
 	r.fill(1, 2)
-	var log lockedLog
-	_, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.logger()})
+	var log logtest.Buffer
+	_, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.Logger()})
 	first, second := next(t, messages), next(t, messages)
 	_, err := r.admin.QueueDelete(r.queue, false, false, false)
 	require.NoError(t, err)
@@ -267,8 +268,8 @@ func TestSubscriberResumesWhenItsQueueIsMadeAgain(t *testing.T) {
 
 func TestSubscriberWaitsForAMissingQueue(t *testing.T) {
 	r := newRig(t)
-	var log lockedLog
-	_, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.logger()})
+	var log logtest.Buffer
+	_, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.Logger()})
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), "NOT_FOUND") }, patience, 10*time.Millisecond)
 	r.quorum()
 	r.fill(1, 1)
@@ -351,8 +352,8 @@ func TestSubscriberCloseEndsAllSubscriptions(t *testing.T) {
 
 func TestSubscriberWithAWrongPasswordSaysSoWithoutIt(t *testing.T) {
 	r := newRig(t)
-	var log lockedLog
-	_, _ = r.subscribeAt(r.node.URLFor("guest", "s3cr3t", ""), rabbitmq.SubscriberConfig{Logger: log.logger()})
+	var log logtest.Buffer
+	_, _ = r.subscribeAt(r.node.URLFor("guest", "s3cr3t", ""), rabbitmq.SubscriberConfig{Logger: log.Logger()})
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), "username or password not allowed") }, patience, 10*time.Millisecond)
 	require.NotContains(t, log.String(), "s3cr3t")
 }
@@ -362,8 +363,8 @@ func TestOutageOfTheNode(t *testing.T) {
 	own := server.RabbitMQ(t)
 	r.node = own
 	require.NoError(t, own.Stop())
-	var log lockedLog
-	s, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.logger()}) // before there is a broker
+	var log logtest.Buffer
+	s, messages := r.subscribe(rabbitmq.SubscriberConfig{Logger: log.Logger()}) // before there is a broker
 	p := r.publisher(own.URL(), rabbitmq.PublisherConfig{})
 	require.ErrorContains(t, p.Publish(r.queue, message.NewMessage("m", nil)), "connect to")
 
