@@ -78,8 +78,8 @@ func (m *Memberships) Get(ctx context.Context, key entity.Key) (sink.Found[Membe
 }
 
 // Observe compares the groups that the entity is in with those of want. Its only
-// field is "groups". An entity that is in the directory is found, though it may
-// be in no group.
+// field is "groups". An entity is found unless it is in no group and is to be in
+// one.
 func (m *Memberships) Observe(ctx context.Context, key entity.Key, want Membership) (sink.Found[Membership], bool, []sink.Field, error) {
 	have, found, err := m.read(ctx, key)
 	switch {
@@ -89,8 +89,13 @@ func (m *Memberships) Observe(ctx context.Context, key entity.Key, want Membersh
 		return have, false, nil, failed("Membership: the member is not in the directory yet")
 	}
 	add, remove, err := m.differs(have.Value, want)
-	if err != nil || len(add)+len(remove) == 0 {
-		return have, err == nil, nil, err
+	switch {
+	case err != nil:
+		return have, false, nil, err
+	case len(add)+len(remove) == 0:
+		return have, true, nil, nil
+	case len(have.Value.Groups) == 0:
+		return have, false, nil, nil
 	}
 	return have, true, []sink.Field{{Name: "groups", Old: have.Value.Groups, New: want.Groups}}, nil
 }
@@ -116,21 +121,19 @@ func (m *Memberships) Update(ctx context.Context, _ entity.Key, have sink.Found[
 	if !ok {
 		return rejected("the membership was not read by this target")
 	}
-	s, err := m.client.loaded(ctx)
-	if err != nil {
-		return err
-	}
 	add, remove, err := m.differs(have.Value, want)
 	if err != nil {
 		return err
 	}
-	for _, group := range add {
-		if err := m.enter(ctx, s, group, ref.member); err != nil {
+	// Leaving comes first: nobody has for a moment what goes with two groups that
+	// exclude each other, and a conflict shows before anything was added.
+	for _, group := range remove {
+		if err := m.leave(ctx, group, ref.member); err != nil {
 			return err
 		}
 	}
-	for _, group := range remove {
-		if err := m.leave(ctx, s, group, ref.member); err != nil {
+	for _, group := range add {
+		if err := m.enter(ctx, group, ref.member); err != nil {
 			return err
 		}
 	}
@@ -182,23 +185,21 @@ func (m *Memberships) differs(have, want Membership) (add, remove []string, err 
 	return d.add, d.remove, nil
 }
 
-// enter adds a member. That it is there already is as good.
-func (m *Memberships) enter(ctx context.Context, s *schema, group, member string) error {
-	req := goldap.ModifyRequest{DN: group, Controls: s.permissive()}
+// enter adds a member. That it is there already is a conflict, as for any modify.
+func (m *Memberships) enter(ctx context.Context, group, member string) error {
+	req := goldap.ModifyRequest{DN: group}
 	req.Add(m.cfg.Attribute, []string{member})
 	err := m.send(ctx, req)
-	switch resultCode(err) {
-	case goldap.LDAPResultAttributeOrValueExists, goldap.LDAPResultEntryAlreadyExists:
-		return nil
-	case goldap.LDAPResultNoSuchObject:
+	if resultCode(err) == goldap.LDAPResultNoSuchObject {
 		return failed("modify: noSuchObject (32): a group is not there")
 	}
 	return err
 }
 
-// leave removes a member. That it, or the group, is not there any more is as good.
-func (m *Memberships) leave(ctx context.Context, s *schema, group, member string) error {
-	req := goldap.ModifyRequest{DN: group, Controls: s.permissive()}
+// leave removes a member. That it, or the group, is not there any more is a
+// conflict.
+func (m *Memberships) leave(ctx context.Context, group, member string) error {
+	req := goldap.ModifyRequest{DN: group}
 	req.Delete(m.cfg.Attribute, []string{member})
 	err := m.send(ctx, req)
 	if resultCode(err) == goldap.LDAPResultObjectClassViolation && m.cfg.Placeholder != "" {
@@ -207,22 +208,9 @@ func (m *Memberships) leave(ctx context.Context, s *schema, group, member string
 		req.Delete(m.cfg.Attribute, []string{member})
 		err = m.send(ctx, req)
 	}
-	switch resultCode(err) {
-	case goldap.LDAPResultNoSuchAttribute, goldap.LDAPResultNoSuchObject:
-		return nil
-	}
 	return err
 }
 
 func (m *Memberships) send(ctx context.Context, req goldap.ModifyRequest) error {
 	return m.client.write(ctx, opModify, func(conn *goldap.Conn) error { return conn.Modify(&req) })
-}
-
-// permissive returns the control by which a server takes a value that is there
-// already, or is not there any more, for done.
-func (s *schema) permissive() []goldap.Control {
-	if !s.controls[oidPermissive] {
-		return nil
-	}
-	return []goldap.Control{goldap.NewControlString(oidPermissive, false, "")}
 }

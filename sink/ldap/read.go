@@ -3,6 +3,7 @@ package ldap
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -11,15 +12,27 @@ import (
 	"github.com/konnektor-go/konnektor/sink"
 )
 
+// entryCSN is the version of an entry in OpenLDAP: it changes with each write.
+const entryCSN = "entryCSN"
+
+// versions reports whether a write can be bound to the version that was read.
+func (s *schema) versions() bool {
+	return s.controls[oidAssertion] && s.types[strings.ToLower(entryCSN)] != nil
+}
+
 // state is an entry as it was read.
 type state struct {
 	dn         string
+	csn        string              // its version, "" if the server has none
 	attributes map[string][]string // by canonical name
 	spelled    map[string][]string // by the server's name
 }
 
 // find reads the entry of key.
 func (e *Entries) find(ctx context.Context, s *schema, key entity.Key, attributes []string) (*state, bool, error) {
+	if s.versions() {
+		attributes = append(slices.Clip(attributes), entryCSN)
+	}
 	req, err := e.request(key, attributes)
 	if err != nil {
 		return nil, false, err
@@ -113,6 +126,10 @@ func (c *Client) stateOf(ctx context.Context, s *schema, entry *goldap.Entry) (*
 		spelled:    make(map[string][]string, len(entry.Attributes)),
 	}
 	for _, a := range entry.Attributes {
+		if strings.EqualFold(a.Name, entryCSN) {
+			have.csn = a.Values[0]
+			continue
+		}
 		name, next, ranged := cutRange(a.Name)
 		values := a.Values
 		for ranged && next > 0 {

@@ -10,9 +10,8 @@ import (
 
 // Controls and syntaxes by their numbers.
 const (
-	oidAssertion  = "1.3.6.1.1.12"            // RFC 4528
-	oidPermissive = "1.2.840.113556.1.4.1413" // Active Directory, OpenLDAP
-	oidPaging     = "1.2.840.113556.1.4.319"  // RFC 2696
+	oidAssertion = "1.3.6.1.1.12"           // RFC 4528
+	oidPaging    = "1.2.840.113556.1.4.319" // RFC 2696
 
 	syntaxPrefix = "1.3.6.1.4.1.1466.115.121.1."
 )
@@ -91,7 +90,7 @@ func (c *Client) readEntry(ctx context.Context, dn, filter string, attributes []
 func (s *schema) addType(text string) {
 	d := definition(text)
 	oid := d[""]
-	if len(oid) == 0 {
+	if len(oid) == 0 || !isType(oid[0]) {
 		return
 	}
 	t := &attributeType{
@@ -101,13 +100,15 @@ func (s *schema) addType(text string) {
 	t.syntax, _, _ = strings.Cut(t.syntax, "{")
 	s.rules = s.rules || t.equality != ""
 	s.types[strings.ToLower(oid[0])] = t
-	for i, name := range d["NAME"] {
-		if i == 0 {
-			t.name = name
+	for _, name := range slices.Backward(d["NAME"]) {
+		if isType(name) {
+			t.name = name // the first at last
+			s.types[strings.ToLower(name)] = t
 		}
-		s.types[strings.ToLower(name)] = t
 	}
 }
+
+func isType(name string) bool { return isName(name) && !strings.Contains(name, ";") }
 
 func first(list []string) string {
 	if len(list) == 0 {

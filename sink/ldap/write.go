@@ -245,17 +245,27 @@ func (e *Entries) isKeyUnlessByDN(key entity.Key) (string, error) {
 }
 
 // assertion returns a filter for what a modify by difference does not show by
-// itself: that the entry is still the key's, and that an attribute of one value
-// has still none.
+// itself: that the entry is still the key's, that an attribute of one value has
+// still none, and that a set has got no other value from another writer who means
+// to own it too.
 func (e *Entries) assertion(s *schema, key entity.Key, w want, was *state) ([]goldap.Control, error) {
 	filter, err := e.isKeyUnlessByDN(key)
 	if err != nil {
 		return nil, err
 	}
+	version := false
 	for _, a := range w.attributes {
-		if a.match.single && !a.match.whole && len(was.attributes[a.canonical]) == 0 && !was.hasOption(a.canonical) {
+		have := was.attributes[a.canonical]
+		switch {
+		case a.match.whole || a.class || a.owned != nil:
+		case a.match.single && len(have) == 0 && !was.hasOption(a.canonical):
 			filter += "(!(" + a.name + "=*))"
+		case !a.match.single && (len(have) != 1 || len(a.values) != 1):
+			version = true
 		}
+	}
+	if version && was.csn != "" {
+		filter += "(" + entryCSN + "=" + goldap.EscapeFilter(was.csn) + ")"
 	}
 	return s.assert(filter), nil
 }
