@@ -52,9 +52,10 @@ func isBelow(dn, base string) bool {
 // endOfRDN returns where the first part of a DN ends.
 func endOfRDN(dn string) int {
 	for i := 0; i < len(dn); i++ {
-		if dn[i] == '\\' {
+		switch dn[i] {
+		case '\\':
 			i++
-		} else if dn[i] == ',' {
+		case ',':
 			return i
 		}
 	}

@@ -250,5 +250,5 @@ func (e *Entries) isKey(key entity.Key) (string, error) {
 
 // failed returns an error of this entity that may heal.
 func failed(format string, args ...any) error {
-	return failure.As(failure.Failed, ownError{fmt.Errorf("ldap: "+format, args...)})
+	return failure.As(failure.Failed, fmt.Errorf("ldap: "+format, args...))
 }

@@ -18,8 +18,8 @@ var byNumber = ldap.Config{
 	Key: "employeeNumber", DN: "cn={cn}," + peopleBase, Classes: []string{"inetOrgPerson"},
 }
 
-// ada is a person as a mapping would make her.
-func ada(more ...string) ldap.Entry {
+// byron is a person as a mapping would make her.
+func byron(more ...string) ldap.Entry {
 	return entry(append([]string{"cn: Ada Byron", "sn: Byron", "mail: ada@example.org", "mail: a.byron@example.org"}, more...)...)
 }
 
@@ -33,7 +33,7 @@ func TestApply(t *testing.T) {
 		change string
 		writes []string
 	}{
-		{name: "unchanged", want: ada(), change: "unchanged"},
+		{name: "unchanged", want: byron(), change: "unchanged"},
 		{name: "case of an identifier", want: entry("mail: ADA@example.org", "mail: a.byron@example.org"), change: "unchanged"},
 		{name: "order", want: entry("mail: a.byron@example.org", "mail: ada@example.org"), change: "unchanged"},
 		{name: "twice the same", want: entry("mail: a.byron@example.org", "mail: ada@example.org", "mail: Ada@example.org"), change: "unchanged"},
@@ -111,7 +111,7 @@ func TestApply(t *testing.T) {
 func TestCreateAndRemove(t *testing.T) {
 	d := newDirectory(t, server.OpenLDAPConfig{})
 	s := ensured(t, d.entries(peopleBase, byNumber))
-	change, err := s.Apply(t.Context(), id("1"), ada("telephoneNumber"))
+	change, err := s.Apply(t.Context(), id("1"), byron("telephoneNumber"))
 	require.NoError(t, err)
 	require.Equal(t, "created", change.String())
 	require.Equal(t, []string{"1"}, d.values(adaDN, "employeeNumber"))
@@ -141,14 +141,14 @@ func TestRefusals(t *testing.T) {
 		text  string
 	}{
 		{name: "a class's attribute is missing", want: entry("cn: Bob"), class: failure.Rejected, text: "ldap: add: Object Class Violation, inetOrgPerson, sn (65)"},
-		{name: "syntax", want: ada("mail: å"), class: failure.Rejected, text: "ldap: add: Invalid Attribute Syntax, mail (21)"},
-		{name: "unknown attribute", want: ada("nonsense: x"), class: failure.Rejected, text: "ldap: add: Undefined Attribute Type (17)"},
-		{name: "empty value", want: ada("title: "), class: failure.Rejected, text: "ldap: add: Invalid Attribute Syntax, title (21)"},
-		{name: "two values for one", want: ada("displayName: a", "displayName: b"), class: failure.Rejected, text: "ldap: add: Constraint Violation, displayName (19)"},
+		{name: "syntax", want: byron("mail: å"), class: failure.Rejected, text: "ldap: add: Invalid Attribute Syntax, mail (21)"},
+		{name: "unknown attribute", want: byron("nonsense: x"), class: failure.Rejected, text: "ldap: add: Undefined Attribute Type (17)"},
+		{name: "empty value", want: byron("title: "), class: failure.Rejected, text: "ldap: add: Invalid Attribute Syntax, title (21)"},
+		{name: "two values for one", want: byron("displayName: a", "displayName: b"), class: failure.Rejected, text: "ldap: add: Constraint Violation, displayName (19)"},
 		{name: "another has the name", want: entry("cn: Eve", "sn: Eve"), class: failure.Failed, text: "ldap: add: Entry Already Exists (68): another entry has the name"},
-		{name: "another has the value", want: ada("uid: eve"), class: failure.Failed, text: "ldap: add: Constraint Violation (19)"},
+		{name: "another has the value", want: byron("uid: eve"), class: failure.Failed, text: "ldap: add: Constraint Violation (19)"},
 		{
-			name: "the parent is missing", want: ldap.Entry{DN: "cn=Ada,ou=nowhere," + peopleBase, Attributes: ada().Attributes},
+			name: "the parent is missing", want: ldap.Entry{DN: "cn=Ada,ou=nowhere," + peopleBase, Attributes: byron().Attributes},
 			class: failure.Failed, text: "ldap: add: No Such Object (32): the entry above it is not there",
 		},
 		{
@@ -157,10 +157,10 @@ func TestRefusals(t *testing.T) {
 		},
 		{name: "out of the base", want: ldap.Entry{DN: "cn=Ada," + groupsBase}, class: failure.Rejected, text: "ldap: DN: must be below the base, or the entry would not be found again"},
 		{name: "no name to make the DN of", want: entry("sn: Byron"), class: failure.Rejected, text: "ldap: DN: an attribute of the template {cn} is not named"},
-		{name: "named twice", want: ada("surname: x"), class: failure.Rejected, text: "ldap: Attributes: sn is named twice"},
-		{name: "key taken away", want: ada("employeeNumber: 7"), class: failure.Rejected, text: "ldap: Attributes: employeeNumber must hold the key"},
-		{name: "key that the server gives", cfg: func(c *ldap.Config) { c.Key = "entryUUID" }, want: ada(), class: failure.Rejected, text: "ldap: Key: entryUUID is given by the server, so that there can be no new entries"},
-		{name: "no such attribute name", want: ada("x)(y: 1"), class: failure.Rejected, text: "ldap: Attributes: holds a name that is none"},
+		{name: "named twice", want: byron("surname: x"), class: failure.Rejected, text: "ldap: Attributes: sn is named twice"},
+		{name: "key taken away", want: byron("employeeNumber: 7"), class: failure.Rejected, text: "ldap: Attributes: employeeNumber must hold the key"},
+		{name: "key that the server gives", cfg: func(c *ldap.Config) { c.Key = "entryUUID" }, want: byron(), class: failure.Rejected, text: "ldap: Key: entryUUID is given by the server, so that there can be no new entries"},
+		{name: "no such attribute name", want: byron("x)(y: 1"), class: failure.Rejected, text: "ldap: Attributes: holds a name that is none"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := byNumber

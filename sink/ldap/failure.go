@@ -82,22 +82,16 @@ func (c *Client) classified(op string, err error) error {
 	}
 	code, diagnostic, ok := codeOf(err)
 	switch {
+	case failure.Of(err) != failure.Failed:
+		return failure.As(failure.Of(err), fmt.Errorf("ldap: %s: %w", op, err))
 	case ok:
 		return c.ofServer(op, code, diagnostic)
-	case failure.Of(err) != failure.Failed, errors.As(err, new(ownError)):
-		return failure.As(failure.Of(err), fmt.Errorf("ldap: %s: %w", op, err))
 	case errors.As(err, new(transportError)):
 		return failure.As(failure.Unavailable, fmt.Errorf("ldap: %s: %w", op, err))
 	default:
 		return failure.As(failure.Unavailable, fmt.Errorf("ldap: %s: %w", op, lost(err)))
 	}
 }
-
-// ownError is an error of this package, whose text holds no values.
-type ownError struct{ err error }
-
-func (e ownError) Error() string { return e.err.Error() }
-func (e ownError) Unwrap() error { return e.err }
 
 // rejected returns an error for what the target can never hold.
 func rejected(format string, args ...any) error {

@@ -47,7 +47,7 @@ func newDirectory(tb testing.TB, cfg server.OpenLDAPConfig) *directory {
 func (d *directory) connect() *goldap.Conn {
 	conn, err := goldap.DialURL(d.URL())
 	require.NoError(d.tb, err)
-	d.tb.Cleanup(func() { conn.Close() })
+	d.tb.Cleanup(func() { _ = conn.Close() })
 	require.NoError(d.tb, conn.Bind(server.LDAPRoot, server.LDAPRootPassword))
 	return conn
 }
@@ -121,23 +121,6 @@ func ensured[T any](tb testing.TB, target sink.Target[T]) sink.Sink[T] {
 
 func id(s string) entity.Key { return entity.Key{Type: "persons", ID: s} }
 
-// attributes makes the attributes of an Entry from lines of LDIF. A name without
-// a value is one that is to have none.
-func attributes(lines ...string) map[string][]string {
-	a := map[string][]string{}
-	for _, line := range lines {
-		name, value, ok := strings.Cut(line, ": ")
-		if ok {
-			a[name] = append(a[name], value)
-		} else {
-			a[name] = nil
-		}
-	}
-	return a
-}
-
-func entry(lines ...string) ldap.Entry { return ldap.Entry{Attributes: attributes(lines...)} }
-
 // writes returns the changes in the server's own record since the mark, one
 // string each: "modify uid=ada,…: add mail x; delete mail y".
 func (d *directory) writes(from int) []string {
@@ -151,10 +134,10 @@ func (d *directory) mark() int { return len(d.Changes(d.tb)) }
 func auditlog(text string) []string {
 	text = strings.ReplaceAll(text, "\n ", "") // folded lines
 	var changes []string
-	for _, block := range strings.Split(text, "\n\n") {
+	for block := range strings.SplitSeq(text, "\n\n") {
 		var dn, kind, op string
 		var parts []string
-		for _, line := range strings.Split(block, "\n") {
+		for line := range strings.SplitSeq(block, "\n") {
 			name, value, _ := strings.Cut(line, ": ")
 			switch {
 			case strings.HasPrefix(line, "#"), line == "", line == "-":

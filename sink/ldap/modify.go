@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"slices"
 
 	goldap "github.com/go-ldap/ldap/v3"
 )
@@ -70,7 +71,7 @@ func (d difference) replaced(a attribute) []string {
 	values := d.replace
 	for _, h := range d.have {
 		if a.owned != nil && !a.owned(h) {
-			values = append(values[:len(values):len(values)], h)
+			values = append(slices.Clip(values), h)
 		}
 	}
 	return values

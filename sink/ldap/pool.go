@@ -54,7 +54,7 @@ func (c *Client) do(ctx context.Context, f func(*goldap.Conn) error) (reused boo
 			return false, err
 		}
 	}
-	err, ok := conn.run(ctx, c.cfg.Timeout, f)
+	ok, err := conn.run(ctx, c.cfg.Timeout, f)
 	if ok && !poisons(err) {
 		c.put(conn)
 	} else {
@@ -104,18 +104,18 @@ func (c *Client) put(conn *conn) {
 
 // run runs f within the time, and reports whether the connection may be used
 // again.
-func (c *conn) run(ctx context.Context, timeout time.Duration, f func(*goldap.Conn) error) (err error, ok bool) { //nolint:staticcheck // ok says more than err
+func (c *conn) run(ctx context.Context, timeout time.Duration, f func(*goldap.Conn) error) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
 	err = f(c.ldap)
 	if stop() {
-		return err, true
+		return true, err
 	}
 	if err != nil { // and not just too late to be stopped
 		err = transportError{context.Cause(ctx)}
 	}
-	return err, false
+	return false, err
 }
 
 // transportError says that there was no answer. Its text is about the way to the

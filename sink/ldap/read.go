@@ -207,7 +207,7 @@ func (c *Client) all(ctx context.Context, s *schema, req goldap.SearchRequest) (
 		for {
 			r := req
 			if s.controls[oidPaging] {
-				r.Controls = append(r.Controls[:len(r.Controls):len(r.Controls)], paging)
+				r.Controls = append(slices.Clip(r.Controls), paging)
 			}
 			result, err := conn.Search(&r)
 			if err != nil {

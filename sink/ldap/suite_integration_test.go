@@ -50,7 +50,7 @@ func (d *directory) refuse(on bool) {
 
 func (d *directory) down(on bool) {
 	if on {
-		d.other.Close()
+		_ = d.other.Close()
 		require.NoError(d.tb, d.Stop())
 		return
 	}
