@@ -145,7 +145,7 @@ func newWorld(t require.TestingT) *world {
 	require.NoError(t, err)
 	store := work.NewMemory()
 	logger := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	w.c, err = connector.New("test", connector.Config{Store: store, Logger: logger}, orgunits(tree{
+	w.c, err = connector.New("test", connector.Config{Store: store, Logger: logger, Lease: time.Hour}, orgunits(tree{
 		register: source.REST[Unit]{Gateway: gw, Path: "orgunits/{id}"}, table: w.table, store: store,
 	}, rows))
 	require.NoError(t, err)
