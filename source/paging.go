@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/konnektor-go/konnektor/internal/weblink"
 	"github.com/konnektor-go/konnektor/source/gateway"
 )
 
@@ -100,7 +101,7 @@ func (p Paging) start(at position) position {
 func (p Paging) next(at position, base string, header http.Header, body document, n int, all bool) (*position, error) {
 	switch {
 	case p.LinkHeader:
-		return at.follow(base, nextLink(header))
+		return at.follow(base, weblink.Next(header))
 	case p.NextField != "":
 		link, err := body.text(p.NextField)
 		if err != nil {
@@ -172,74 +173,6 @@ func (p position) follow(base, link string) (*position, error) {
 		return nil, errors.New("the link to the next page is refused: " + err.Error())
 	}
 	return &next, nil
-}
-
-// nextLink returns the target of the first link with rel="next", or "".
-func nextLink(header http.Header) string {
-	rest := strings.Join(header.Values("Link"), ",")
-	for {
-		_, after, found := strings.Cut(rest, "<")
-		target, params, closed := strings.Cut(after, ">")
-		if !found || !closed {
-			return ""
-		}
-		var isNext bool
-		isNext, rest = linkParams(params)
-		if isNext {
-			return strings.TrimSpace(target)
-		}
-	}
-}
-
-// linkParams reads the parameters of one link, up to the comma that ends them.
-// It reports whether they say rel=next, and returns what follows.
-func linkParams(s string) (isNext bool, rest string) {
-	seen := false // the first rel counts
-	for {
-		s = strings.TrimLeft(s, " \t")
-		if s == "" || s[0] != ';' {
-			return isNext, s
-		}
-		end := strings.IndexAny(s[1:], "=;,") + 1
-		if end == 0 || s[end] != '=' {
-			if end == 0 {
-				return isNext, ""
-			}
-			s = s[end:]
-			continue
-		}
-		name := strings.TrimSpace(s[1:end])
-		var value string
-		value, s = paramValue(strings.TrimLeft(s[end+1:], " \t"))
-		if strings.EqualFold(name, "rel") && !seen {
-			seen = true
-			for rel := range strings.FieldsSeq(value) {
-				isNext = isNext || strings.EqualFold(rel, "next")
-			}
-		}
-	}
-}
-
-// paramValue cuts a token or quoted string from the front of s.
-func paramValue(s string) (value, rest string) {
-	if !strings.HasPrefix(s, `"`) {
-		end := strings.IndexAny(s, ";,")
-		if end < 0 {
-			end = len(s)
-		}
-		return strings.TrimSpace(s[:end]), s[end:]
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == '"':
-			return b.String(), s[i+1:]
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String(), ""
 }
 
 // document is a JSON object, one level decoded; or nil for another value.

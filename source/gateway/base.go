@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/konnektor-go/konnektor/internal/loopback"
+	"github.com/konnektor-go/konnektor/internal/urlpath"
 )
 
 // bases are the base URLs of one API: those of several gateways.
@@ -69,7 +70,7 @@ func parseBase(baseURL string) (base, path string, err error) {
 		return "", "", errors.New("must not end with more than one slash")
 	}
 	if path != "" {
-		if err := checkPath(path[1:]); err != nil {
+		if err := urlpath.Check(path[1:]); err != nil {
 			return "", "", err
 		}
 	}
