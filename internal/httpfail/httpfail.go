@@ -44,6 +44,8 @@ func Describe(err error) string {
 		return "the connection was closed"
 	case IsTimeout(err):
 		return "it took too long"
+	case errors.Is(err, context.Canceled):
+		return "it was cancelled"
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner

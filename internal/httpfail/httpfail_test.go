@@ -33,6 +33,7 @@ func TestDescribe(t *testing.T) {
 		{name: "no TLS", err: tls.RecordHeaderError{Msg: secret}, text: "the other end does not speak TLS"},
 		{name: "cut", err: io.ErrUnexpectedEOF, text: "the connection was closed"},
 		{name: "slow", err: context.DeadlineExceeded, text: "it took too long"},
+		{name: "cancelled", err: context.Canceled, text: "it was cancelled"},
 		{name: "other", err: errors.New("malformed response " + secret), text: "*errors.errorString"},
 	}
 	for _, tt := range tests {
