@@ -75,13 +75,16 @@ func DecodeAny(data []byte) (any, error) {
 	return v, nil
 }
 
-// Into fills *v with what it can hold of the document.
+// Into fills *v with what it can hold of the document. Numbers stay as they were
+// written where v has an any.
 func Into(d Doc, v any) error {
 	data, err := json.Marshal(d)
 	if err != nil {
 		return errors.New("the document cannot be encoded as JSON")
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("the document does not fit %v%s", reflect.TypeOf(v).Elem(), at(err))
 	}
 	return nil

@@ -103,6 +103,10 @@ func TestInto(t *testing.T) {
 	require.NoError(t, jsondoc.Into(doc(t, `{"name":{"familyName":null},"age":12,"unknown":1}`), &p))
 	require.Equal(t, person{Name: name{Family: sink.Null[string]()}, Age: sink.Set[int64](12)}, p)
 
+	var m map[string]any
+	require.NoError(t, jsondoc.Into(doc(t, `{"n":9007199254740993}`), &m))
+	require.Equal(t, map[string]any{"n": json.Number("9007199254740993")}, m)
+
 	require.EqualError(t, jsondoc.Into(doc(t, `{"roles":["a",12345]}`), &p),
 		"the document does not fit jsondoc_test.person: member roles is no string")
 	require.NotContains(t, jsondoc.Into(doc(t, `{"age":99999999999999999999}`), &p).Error(), "999")
