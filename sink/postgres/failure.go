@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -28,70 +30,151 @@ func (e *stateError) SQLState() string { return e.state }
 // errNotUnique says that a key has two rows.
 var errNotUnique = errors.New("the key has several rows")
 
-// failed classifies the error of an operation on key, whose arguments after the
-// key were values of the given columns. A value that the server could not
-// convert may be the key's; it asks which.
-func (t *Table[T]) failed(ctx context.Context, key entity.Key, err error, columns []column) error {
+// errMissed says that a statement which had to meet a row met none.
+var errMissed = errors.New("the row is not as it was read")
+
+// childError says that the rows wanted of a child cannot all be there.
+type childError struct {
+	child child
+	bad   int
+}
+
+func (e *childError) Error() string {
+	if e.bad == noKey {
+		return fmt.Sprintf("a row of field %s has a null in its key", e.child.rows.field)
+	}
+	return fmt.Sprintf("two rows of field %s have the same key", e.child.rows.field)
+}
+
+// sentError is an error of a statement.
+type sentError struct {
+	error
+	statement statement
+}
+
+func (e sentError) Unwrap() error { return e.error }
+
+func inStatement(err error, st statement) error {
+	if err == nil {
+		return nil
+	}
+	return sentError{error: err, statement: st}
+}
+
+// inBatch is inStatement for the statement of a batch whose result was asked
+// for. What could not even be sent says itself which it was.
+func inBatch(err error, all []statement, at int) error {
+	if unsent := (pgx.ErrPreprocessingBatch{}); errors.As(err, &unsent) {
+		at = max(at, slices.IndexFunc(all, func(st statement) bool { return st.sql == unsent.SQL() }))
+	}
+	return inStatement(err, all[at])
+}
+
+// failed classifies the error of an operation on key. A value that the server
+// could not convert may be the key's; it asks which.
+func (t *Table[T]) failed(ctx context.Context, key entity.Key, err error) error {
 	if err == nil {
 		return nil
 	}
 	var server *pgconn.PgError
 	if st := t.known.Load(); st != nil && errors.As(err, &server) && isData(server) && t.refuses(ctx, st, key) {
 		return failure.As(failure.Rejected, &stateError{
-			text: fmt.Sprintf("postgres: Key: the ID is no %s, the type of column %q of table %s; "+
-				"change the column's type, or name another (SQLSTATE %s)",
-				st.types[t.shape.key.name].plain, t.shape.key.name, t.shape.name, server.Code),
+			text:  fmt.Sprintf("postgres: Key: the ID is no %s (SQLSTATE %s)", t.keyTypes(st), server.Code),
 			state: server.Code,
 		})
 	}
-	return t.classified(err, columns)
+	return t.classified(err)
+}
+
+// keyTypes says of what type the key is, and what can be done.
+func (t *Table[T]) keyTypes(st *statements) string {
+	names, types := make([]string, len(t.shape.keys)), make([]string, len(t.shape.keys))
+	for i, k := range t.shape.keys {
+		names[i], types[i] = strconv.Quote(k.name), st.types[k.name].plain
+	}
+	return fmt.Sprintf("%s, the type of column %s of table %s; change the column's type, or name another",
+		strings.Join(types, ", "), strings.Join(names, ", "), t.shape.name)
 }
 
 func isData(e *pgconn.PgError) bool { return strings.HasPrefix(e.Code, "22") }
 
-// refuses reports whether the server cannot convert the ID to the type of the
-// key column.
+// refuses reports whether the server cannot convert the key to the type of
+// its columns.
 func (t *Table[T]) refuses(ctx context.Context, st *statements, key entity.Key) bool {
-	_, err := t.db.Exec(ctx, st.cast, key.ID)
+	_, err := t.db.Exec(ctx, st.cast, t.shape.values(key)...)
 	var server *pgconn.PgError
 	return errors.As(err, &server) && isData(server)
 }
 
 // classified turns an error of pgx into one that has a class and no values.
-func (t *Table[T]) classified(err error, columns []column) error {
+func (t *Table[T]) classified(err error) error {
 	var (
 		connect *pgconn.ConnectError
 		server  *pgconn.PgError
 		scan    pgx.ScanArgError
-		arg     int
+		rows    *childError
+		sent    sentError
 	)
+	table := t.shape.name
+	if errors.As(err, &sent) && sent.statement.table != "" {
+		table = sent.statement.table
+	}
 	switch {
 	case errors.Is(err, sink.ErrExists), errors.Is(err, sink.ErrNotFound), errors.Is(err, sink.ErrConflict):
-		return fmt.Errorf("postgres: table %s: %w", t.shape.name, err)
+		return fmt.Errorf("postgres: table %s: %w", table, err)
 	case errors.Is(err, errNotUnique):
-		return failure.As(failure.Unavailable, fmt.Errorf("postgres: Key: column %q of table %s is not unique; "+
-			"add a unique index, or name another column", t.shape.key.name, t.shape.name))
+		return failure.As(failure.Unavailable, fmt.Errorf("postgres: Key: %s of table %s is not unique; "+
+			"add a unique index, or name another column", t.keyColumns(), table))
+	case errors.As(err, &rows):
+		return failure.As(failure.Rejected, fmt.Errorf("postgres: table %s: %w", rows.child.name, rows))
+	case errors.Is(err, errTooMany):
+		return failure.As(failure.Rejected, fmt.Errorf("postgres: table %s: %w, they have more than %d values", table, errTooMany, maxArgs))
 	case errors.As(err, &connect), isTransport(err):
-		return failure.As(failure.Unavailable, fmt.Errorf("postgres: table %s: %w", t.shape.name, err))
+		return failure.As(failure.Unavailable, fmt.Errorf("postgres: table %s: %w", table, untold(err)))
 	case errors.As(err, &server):
-		return t.ofServer(server)
+		return t.ofServer(server, table)
 	case errors.As(err, &scan):
-		return fmt.Errorf("postgres: table %s: column %q holds what its field of T cannot; change the field's type",
-			t.shape.name, scan.FieldName)
-	case isEncoding(err, &arg) && arg > 0 && arg <= len(columns):
-		c := columns[arg-1]
-		return failure.As(failure.Rejected, fmt.Errorf("postgres: table %s: a %v cannot be sent for column %q; change the type of field %s",
-			t.shape.name, c.typ, c.name, c.field))
-	default:
-		return fmt.Errorf("postgres: table %s: an error of type %T", t.shape.name, err)
+		return fmt.Errorf("postgres: table %s: column %q holds what its field of T cannot; change the field's type", table, scan.FieldName)
 	}
+	if c, ok := isEncoding(err, sent.statement); ok {
+		return failure.As(failure.Rejected, fmt.Errorf("postgres: table %s: a %v cannot be sent for column %q; change the type of field %s",
+			table, c.typ, c.name, c.field))
+	}
+	return fmt.Errorf("postgres: table %s: an error of type %T", table, untold(err))
+}
+
+// untold returns the error of a statement without the statement.
+func untold(err error) error {
+	if sent := (sentError{}); errors.As(err, &sent) {
+		return sent.error
+	}
+	return err
+}
+
+func (t *Table[T]) keyColumns() string {
+	if len(t.shape.keys) == 1 {
+		return fmt.Sprintf("column %q", t.shape.keys[0].name)
+	}
+	names := make([]string, len(t.shape.keys))
+	for i, k := range t.shape.keys {
+		names[i] = strconv.Quote(k.name)
+	}
+	return "the columns " + strings.Join(names, ", ")
 }
 
 // isEncoding reports whether err says that pgx could not send an argument, and
-// which. There is no type for it, and its text holds the value.
-func isEncoding(err error, arg *int) bool {
-	n, _ := fmt.Sscanf(err.Error(), "failed to encode args[%d]:", arg)
-	return n == 1
+// of which column. There is no type for it, and its text holds the value.
+func isEncoding(err error, st statement) (column, bool) {
+	_, text, ok := strings.Cut(err.Error(), "failed to encode args[")
+	if !ok {
+		return column{}, false
+	}
+	n, _, _ := strings.Cut(text, "]")
+	arg, err := strconv.Atoi(n)
+	if err != nil || arg < 0 || arg >= len(st.columns) || st.columns[arg].name == "" {
+		return column{}, false
+	}
+	return st.columns[arg], true
 }
 
 // isTransport reports whether err is about the way to the server, or the time
@@ -106,7 +189,7 @@ func isTransport(err error) bool {
 }
 
 // ofServer classifies what the server answered.
-func (t *Table[T]) ofServer(e *pgconn.PgError) error {
+func (t *Table[T]) ofServer(e *pgconn.PgError, table string) error {
 	if strings.HasPrefix(e.Code, "42") || strings.HasPrefix(e.Code, "0A") {
 		t.known.Store(nil) // the table may have changed: look again
 	}
@@ -120,7 +203,7 @@ func (t *Table[T]) ofServer(e *pgconn.PgError) error {
 		}
 	}
 	err := error(&stateError{
-		text:  fmt.Sprintf("postgres: table %s: %s%s (SQLSTATE %s)", t.shape.name, words, at.String(), e.Code),
+		text:  fmt.Sprintf("postgres: table %s: %s%s (SQLSTATE %s)", table, words, at.String(), e.Code),
 		state: e.Code,
 	})
 	if strings.HasPrefix(e.Code, "40") {

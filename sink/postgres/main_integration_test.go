@@ -21,17 +21,20 @@ import (
 
 func TestMain(m *testing.M) { server.Main(m) }
 
-// counting is a pool that keeps the SQL of writes and counts reads.
+// counting is a pool that keeps the SQL of writes, and counts reads and the
+// round trips outside of transactions. A transaction is a write.
 type counting struct {
 	*pgxpool.Pool
 	mu     sync.Mutex
 	writes []string
 	reads  int
+	trips  int
 }
 
 func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	c.mu.Lock()
 	c.reads++
+	c.trips++
 	c.mu.Unlock()
 	return c.Pool.Query(ctx, sql, args...)
 }
@@ -39,8 +42,24 @@ func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 func (c *counting) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	c.mu.Lock()
 	c.writes = append(c.writes, sql)
+	c.trips++
 	c.mu.Unlock()
 	return c.Pool.Exec(ctx, sql, args...)
+}
+
+func (c *counting) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	c.mu.Lock()
+	c.reads += b.Len()
+	c.trips++
+	c.mu.Unlock()
+	return c.Pool.SendBatch(ctx, b)
+}
+
+func (c *counting) Begin(ctx context.Context) (pgx.Tx, error) {
+	c.mu.Lock()
+	c.writes = append(c.writes, "BEGIN")
+	c.mu.Unlock()
+	return c.Pool.Begin(ctx)
 }
 
 // database returns a pool on a fresh database, in which the SQL was run.

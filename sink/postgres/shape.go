@@ -9,32 +9,65 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/sink"
 )
 
 // shape is what a Table knows without its database.
 type shape struct {
-	name    string   // as the user wrote it
-	table   string   // quoted
-	key     column   // its path is nil if T has no field for it
-	columns []column // without the key
+	name     string // as the user wrote it
+	table    string // quoted
+	keys     []keyColumn
+	columns  []column // without the keys
+	version  string   // "" if there is none
+	children []child
 }
 
-// column is a column and the field of T that holds its value.
+// keyColumn is a column of the key. Its path is nil if T has no field for it.
+type keyColumn struct {
+	column
+	value func(entity.Key) string
+}
+
+// column is a column and the field that holds its value.
 type column struct {
-	name  string
-	field string // name of the field
-	path  []int  // index of the field, as reflect has it
-	typ   reflect.Type
+	name     string
+	field    string       // name of the field
+	path     []int        // index of the field, as reflect has it
+	typ      reflect.Type // of an Optional, the type of its value
+	optional bool
 }
 
 // quoted returns the column's name for SQL.
-func (c column) quoted() string { return pgx.Identifier{c.name}.Sanitize() }
+func (c column) quoted() string { return quote(c.name) }
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // asText reports whether the column is read as text: a string holds a value of
 // any type as PostgreSQL prints it.
 func (c column) asText() bool {
 	return c.typ.Kind() == reflect.String || c.typ.Kind() == reflect.Pointer && c.typ.Elem().Kind() == reflect.String
+}
+
+// optionalValue is an Optional of any type.
+type optionalValue interface {
+	IsZero() bool
+	Any() any
+}
+
+// value returns what is sent for the column of row.
+func (c column) value(row reflect.Value) any {
+	v := row.FieldByIndex(c.path).Interface()
+	if o, ok := v.(optionalValue); ok && c.optional {
+		return o.Any()
+	}
+	return v
+}
+
+// left reports whether row leaves the column alone.
+func (c column) left(row reflect.Value) bool {
+	o, ok := row.FieldByIndex(c.path).Interface().(optionalValue)
+	return ok && c.optional && o.IsZero()
 }
 
 // maxName is the length of PostgreSQL's names. It cuts longer ones, so that
@@ -63,31 +96,57 @@ func quoteTable(table string) (string, error) {
 	return pgx.Identifier(parts).Sanitize(), nil
 }
 
-// columnsOf returns the columns of struct type t, and apart from them the one
-// with the name key.
-func columnsOf(t reflect.Type, key string) (column, []column, error) {
+// shapeOf returns the shape of the rows of type t. cfg is valid and has its
+// defaults.
+func shapeOf(t reflect.Type, table string, cfg Config) (shape, error) {
+	s := shape{name: table, version: cfg.Version}
+	var err error
+	if s.table, err = quoteTable(table); err != nil {
+		return s, err
+	}
 	if t.Kind() != reflect.Struct {
-		return column{}, nil, fmt.Errorf("T: must be a struct, is %v", t)
+		return s, fmt.Errorf("T: must be a struct, is %v", t)
 	}
 	all, err := fieldsOf(t, nil)
 	if err != nil {
-		return column{}, nil, err
+		return s, err
 	}
-	keyColumn := column{name: key}
-	var columns []column
+	if s.children, all, err = childrenOf(all, cfg.Children); err != nil {
+		return s, err
+	}
+	if err := distinct("T", all); err != nil {
+		return s, err
+	}
+	for _, k := range cfg.Keys {
+		key := keyColumn{column: column{name: k.Name}, value: k.Value}
+		if i := slices.IndexFunc(all, named(k.Name)); i >= 0 {
+			key.column = all[i]
+			all = slices.Delete(all, i, i+1)
+		}
+		if key.name == s.version || key.optional {
+			return s, fmt.Errorf("Key: column %q can be neither the version nor an Optional", k.Name)
+		}
+		s.keys = append(s.keys, key)
+	}
+	if slices.ContainsFunc(all, named(s.version)) {
+		return s, fmt.Errorf("Version: column %q is counted up by the table itself; leave its field out of T", s.version)
+	}
+	s.columns = all
+	return s, nil
+}
+
+func named(name string) func(column) bool { return func(c column) bool { return c.name == name } }
+
+// distinct returns an error if two columns have the same name.
+func distinct(what string, columns []column) error {
 	seen := map[string]string{}
-	for _, c := range all {
+	for _, c := range columns {
 		if other, ok := seen[c.name]; ok {
-			return column{}, nil, fmt.Errorf("T: fields %s and %s are both column %q; give one another db tag", other, c.field, c.name)
+			return fmt.Errorf("%s: fields %s and %s are both column %q; give one another db tag", what, other, c.field, c.name)
 		}
 		seen[c.name] = c.field
-		if c.name == key {
-			keyColumn = c
-		} else {
-			columns = append(columns, c)
-		}
 	}
-	return keyColumn, columns, nil
+	return nil
 }
 
 func fieldsOf(t reflect.Type, path []int) ([]column, error) {
@@ -114,70 +173,115 @@ func fieldsOf(t reflect.Type, path []int) ([]column, error) {
 		if err := checkName(tag); err != nil {
 			return nil, fmt.Errorf("T: db tag of field %s: %w", f.Name, err)
 		}
-		columns = append(columns, column{name: tag, field: f.Name, path: at, typ: f.Type})
+		c := column{name: tag, field: f.Name, path: at, typ: f.Type}
+		if v, ok := valueOfOptional(f.Type); ok {
+			c.typ, c.optional = v, true
+		}
+		columns = append(columns, c)
 	}
 	return columns, nil
 }
 
-// args returns the key and the values of columns of row.
-func args(id string, columns []column, row reflect.Value) []any {
-	args := make([]any, 1, 1+2*len(columns)) // an update adds the old values
-	args[0] = id
-	for _, c := range columns {
-		args = append(args, row.FieldByIndex(c.path).Interface())
+// valueOfOptional returns the type of an Optional's value.
+func valueOfOptional(t reflect.Type) (reflect.Type, bool) {
+	if !t.Implements(reflect.TypeFor[optionalValue]()) || !reflect.PointerTo(t).Implements(reflect.TypeFor[assigner]()) {
+		return nil, false
 	}
-	return args
+	get, ok := t.MethodByName("Get")
+	if !ok || get.Type.NumOut() == 0 {
+		return nil, false
+	}
+	return get.Type.Out(0), true
 }
 
-// named returns the columns that fields names, by the column's or by the
-// field's name.
-func (s shape) named(fields []sink.Field) ([]column, error) {
-	changed := make([]column, 0, len(fields))
+// assigner is a pointer to an Optional of any type.
+type assigner interface{ Assign(v any) error }
+
+// values returns what the key's columns hold.
+func (s shape) values(key entity.Key) []any {
+	values := make([]any, len(s.keys), len(s.keys)+2*len(s.columns)) // an update adds the old values
+	for i, k := range s.keys {
+		values[i] = k.value(key)
+	}
+	return values
+}
+
+// find returns the columns and the children that fields names, by the column's
+// or by the field's name.
+func (s shape) find(fields []sink.Field) ([]column, []child, error) {
+	columns := make([]column, 0, len(fields))
+	var children []child
 	for _, f := range fields {
-		i := slices.IndexFunc(s.columns, func(c column) bool { return c.name == f.Name })
+		i := slices.IndexFunc(s.columns, named(f.Name))
 		if i < 0 {
 			i = slices.IndexFunc(s.columns, func(c column) bool { return c.field == f.Name })
 		}
-		if i < 0 {
-			return nil, fmt.Errorf("postgres: table %s: fields: T has no column or field %q to update; correct Diff", s.name, f.Name)
+		if i >= 0 {
+			columns = append(columns, s.columns[i])
+			continue
 		}
-		changed = append(changed, s.columns[i])
+		i = slices.IndexFunc(s.children, func(c child) bool { return c.rows.name == f.Name || c.rows.field == f.Name })
+		if i < 0 {
+			return nil, nil, fmt.Errorf("postgres: table %s: fields: T has no column or field %q to update; correct Diff", s.name, f.Name)
+		}
+		children = append(children, s.children[i])
 	}
-	return changed, nil
+	slices.SortFunc(children, func(a, b child) int { return a.index - b.index })
+	return columns, children, nil
 }
 
-// dests appends destinations for the table's columns to dests, and returns a
-// function that moves what was scanned to row. A null becomes the zero value
-// of a field that cannot be nil: the row must be readable to be put right.
-func (s shape) dests(dests []any, row reflect.Value) ([]any, func()) {
-	type pending struct{ field, pointer reflect.Value }
+// read returns the columns that are read, and last those of the key that T has.
+func (s shape) read() []column {
+	all := slices.Clone(s.columns)
+	for _, k := range s.keys {
+		if k.path != nil {
+			all = append(all, k.column)
+		}
+	}
+	return all
+}
+
+// dests appends destinations for columns to dests, and returns a function that
+// moves what was scanned to row. A null becomes the zero value of a field that
+// cannot be nil: the row must be readable to be put right.
+func destsOf(columns []column, dests []any, row reflect.Value) ([]any, func() error) {
+	type pending struct {
+		field, pointer reflect.Value
+		optional       bool
+	}
 	var moves []pending
-	for _, c := range s.read() {
+	for _, c := range columns {
 		field := row.FieldByIndex(c.path)
 		switch field.Kind() {
 		case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 			dests = append(dests, field.Addr().Interface())
 		default:
-			pointer := reflect.New(reflect.PointerTo(field.Type()))
-			moves = append(moves, pending{field: field, pointer: pointer.Elem()})
+			pointer := reflect.New(reflect.PointerTo(c.typ))
+			moves = append(moves, pending{field: field, pointer: pointer.Elem(), optional: c.optional})
 			dests = append(dests, pointer.Interface())
 		}
 	}
-	return dests, func() {
+	return dests, func() error {
 		for _, m := range moves {
-			if !m.pointer.IsNil() {
-				m.field.Set(m.pointer.Elem())
+			if err := move(m.field, m.pointer, m.optional); err != nil {
+				return err
 			}
 		}
+		return nil
 	}
 }
 
-// read returns the columns that are read, the key among them if T has it.
-func (s shape) read() []column {
-	if s.key.path == nil {
-		return s.columns
+func move(field, pointer reflect.Value, optional bool) error {
+	if o, ok := field.Addr().Interface().(assigner); ok && optional {
+		if pointer.IsNil() {
+			return o.Assign(nil)
+		}
+		return o.Assign(pointer.Elem().Interface())
 	}
-	return append(slices.Clone(s.columns), s.key)
+	if !pointer.IsNil() {
+		field.Set(pointer.Elem())
+	}
+	return nil
 }
 
 // same reports whether two rows are equal in some columns, as far as T can

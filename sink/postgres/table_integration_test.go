@@ -75,6 +75,10 @@ func TestTable(t *testing.T) {
 	require.ErrorIs(t, err, sink.ErrConflict)
 	require.ErrorContains(t, err, "postgres: table public.people: ")
 
+	// Nor may it be deleted unseen.
+	require.ErrorIs(t, target.Delete(ctx, key, have), sink.ErrConflict)
+	have, _, err = target.Get(ctx, key)
+	require.NoError(t, err)
 	require.NoError(t, target.Delete(ctx, key, have))
 	require.Equal(t, "0", text(t, db, "SELECT count(*)::text FROM people"))
 }
@@ -105,8 +109,8 @@ func TestEnsureWritesWhatDiffers(t *testing.T) {
 	}{
 		{person{Name: "Ada"}, "created", `INSERT INTO "people" ("id", "name", "email")`},
 		{person{Name: "Ada"}, "unchanged", ""},
-		{person{Name: "Ada", Email: new("a@b")}, "updated(email)", `UPDATE "people" SET "email" = $2::text WHERE`},
-		{person{Name: "Ada L"}, "updated(name, email)", `UPDATE "people" SET "name" = $2::text, "email" = $3::text WHERE`},
+		{person{Name: "Ada", Email: new("a@b")}, "updated(email)", `UPDATE "people" AS p SET "email" = $2::text WHERE`},
+		{person{Name: "Ada L"}, "updated(name, email)", `UPDATE "people" AS p SET "name" = $2::text, "email" = $3::text WHERE`},
 	} {
 		db.writes, db.reads = nil, 0
 		change, err := s.Apply(t.Context(), id("1"), step.want)

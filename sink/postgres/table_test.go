@@ -27,7 +27,20 @@ func (b broken) Query(context.Context, string, ...any) (pgx.Rows, error) { retur
 func (b broken) Exec(context.Context, string, ...any) (pgconn.CommandTag, error) {
 	return pgconn.CommandTag{}, b.err
 }
+func (b broken) SendBatch(context.Context, *pgx.Batch) pgx.BatchResults {
+	return brokenBatch{err: b.err}
+}
 func (b broken) Begin(context.Context) (pgx.Tx, error) { return nil, b.err }
+
+// brokenBatch is the results of a broken DB.
+type brokenBatch struct {
+	pgx.BatchResults
+	err error
+}
+
+func (b brokenBatch) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, b.err }
+func (b brokenBatch) Query() (pgx.Rows, error)         { return nil, b.err }
+func (b brokenBatch) Close() error                     { return b.err }
 
 type contact struct {
 	Email string `db:"e-mail"`
@@ -107,21 +120,33 @@ func made[T any](db DB, table string, cfg Config) func() error {
 }
 
 func TestColumns(t *testing.T) {
-	key, columns, err := columnsOf(reflect.TypeFor[row](), "id")
-	require.NoError(t, err)
-	require.Equal(t, column{name: "id", field: "ID", path: []int{0}, typ: reflect.TypeFor[string]()}, key)
+	s := shaped[row](t, "people", Config{})
+	require.Equal(t, column{name: "id", field: "ID", path: []int{0}, typ: reflect.TypeFor[string]()}, s.keys[0].column)
 	require.Equal(t, []column{
 		{name: "name", field: "Name", path: []int{1}, typ: reflect.TypeFor[string]()},
 		{name: "e-mail", field: "Email", path: []int{3, 0}, typ: reflect.TypeFor[string]()},
 		{name: "phone", field: "Phone", path: []int{3, 1}, typ: reflect.TypeFor[*string]()},
-	}, columns)
-	require.Equal(t, []any{"7", "Ada", "a@b", (*string)(nil)},
-		args("7", columns, reflect.ValueOf(row{Name: "Ada", contact: contact{Email: "a@b"}, hidden: "x"})))
+	}, s.columns)
+	want := reflect.ValueOf(row{Name: "Ada", contact: contact{Email: "a@b"}, hidden: "x"})
+	require.Equal(t, "Ada", s.columns[0].value(want))
+	require.Equal(t, "a@b", s.columns[1].value(want))
+	require.Equal(t, (*string)(nil), s.columns[2].value(want))
+	require.Equal(t, []any{"7"}, s.values(entity.Key{ID: "7"}))
 
-	key, columns, err = columnsOf(reflect.TypeFor[row](), "number")
+	s = shaped[row](t, "people", Config{Key: "number"})
+	require.Equal(t, column{name: "number"}, s.keys[0].column)
+	require.Len(t, s.columns, 4)
+
+	s = shaped[row](t, "people", Config{Keys: []KeyColumn{{Name: "id"}, {Name: "kind", Value: func(k entity.Key) string { return k.Type }}}})
+	require.Equal(t, []any{"7", "persons"}, s.values(entity.Key{Type: "persons", ID: "7"}))
+	require.Len(t, s.columns, 3)
+}
+
+func shaped[T any](t *testing.T, name string, cfg Config) shape {
+	t.Helper()
+	table, err := New[T](broken{}, name, cfg)
 	require.NoError(t, err)
-	require.Equal(t, column{name: "number"}, key)
-	require.Len(t, columns, 4)
+	return table.shape
 }
 
 func TestStatements(t *testing.T) {
@@ -129,27 +154,29 @@ func TestStatements(t *testing.T) {
 		Name string
 		Born int `db:"bo\"rn"`
 	}
-	table, err := New[person](broken{}, `hr.pe"ople`, Config{Key: "no"})
-	require.NoError(t, err)
-	s := table.shape
+	s := shaped[person](t, `hr.pe"ople`, Config{Key: "no"})
 	st, err := s.statements(map[string]typeNames{
 		"no": {"bigint", "bigint"}, "name": {"text", "text"}, `bo"rn`: {"numeric", "numeric(4,0)"}, "other": {"text", "text"},
 	})
 	require.NoError(t, err)
-	const where = ` WHERE "no" = ($1::text)::bigint`
-	require.Equal(t, `SELECT "name"::text, "bo""rn" FROM "hr"."pe""ople"`+where, st.get)
+	const from, where = ` FROM "hr"."pe""ople" AS p`, ` WHERE p."no" = ($1::text)::bigint`
+	require.Equal(t, `SELECT "name"::text, "bo""rn"`+from+where, st.get)
 	require.Equal(t, st.get+" FOR UPDATE", st.lock)
-	require.Equal(t, `SELECT "name"::text, "bo""rn" FROM "hr"."pe""ople" LIMIT 1`, st.sample)
+	require.Equal(t, `SELECT "name"::text, "bo""rn"`+from+` LIMIT 1`, st.sample)
 	require.Equal(t, `SELECT "name"::text IS DISTINCT FROM ($2::text)::text, "bo""rn"::text IS DISTINCT FROM ($3::numeric(4,0))::text, `+
-		`"name"::text, "bo""rn" FROM "hr"."pe""ople"`+where, st.observe)
+		`"name"::text, "bo""rn"`+from+where, st.observe)
 	require.Equal(t, `INSERT INTO "hr"."pe""ople" ("no", "name", "bo""rn") VALUES (($1::text)::bigint, $2::text, $3::numeric) `+
-		`ON CONFLICT ("no") DO NOTHING`, st.create)
-	require.Equal(t, `DELETE FROM "hr"."pe""ople"`+where, st.remove)
-	require.Equal(t, `UPDATE "hr"."pe""ople" SET "bo""rn" = $2::numeric`+where+
-		` AND "bo""rn"::text IS NOT DISTINCT FROM ($3::numeric(4,0))::text`, st.update(s, s.columns[1:], true))
-	require.Equal(t, `UPDATE "hr"."pe""ople" SET "name" = $2::text`+where+
-		` AND "name"::text IS NOT DISTINCT FROM $3::text`, st.update(s, s.columns[:1], true))
-	require.Equal(t, `UPDATE "hr"."pe""ople" SET "name" = $2::text, "bo""rn" = $3::numeric`+where, st.update(s, s.columns, false))
+		`ON CONFLICT ("no") DO NOTHING`, st.create(s, s.columns))
+	require.Equal(t, `INSERT INTO "hr"."pe""ople" ("no", "bo""rn") VALUES (($1::text)::bigint, $2::numeric) `+
+		`ON CONFLICT ("no") DO NOTHING`, st.create(s, s.columns[1:]))
+	require.Equal(t, `DELETE`+from+where, st.remove)
+	require.Equal(t, ` AND p."name"::text IS NOT DISTINCT FROM $3::text AND p."bo""rn"::text IS NOT DISTINCT FROM ($4::numeric(4,0))::text`,
+		st.guard(3, s.columns))
+	require.Equal(t, `UPDATE "hr"."pe""ople" AS p SET "name" = $2::text, "bo""rn" = $3::numeric`+where+" guard", st.update(s, s.columns, " guard"))
+	require.Equal(t, `SELECT`+from+where+" guard FOR UPDATE", st.update(s, nil, " guard"))
+	s.version = `v"`
+	require.Equal(t, `UPDATE "hr"."pe""ople" AS p SET "v""" = coalesce("v""", 0) + 1`+where, st.update(s, nil, ""))
+	s.version = ""
 
 	_, err = s.statements(nil)
 	require.EqualError(t, err, `postgres: table: there is no hr.pe"ople that the user can see; create it, or correct the name`)
@@ -168,12 +195,12 @@ func TestNullsBecomeZero(t *testing.T) {
 	table, err := New[nullable](broken{}, "people", Config{})
 	require.NoError(t, err)
 	var have nullable
-	dests, fill := table.shape.dests(nil, reflect.ValueOf(&have).Elem())
+	dests, fill := destsOf(table.shape.read(), nil, reflect.ValueOf(&have).Elem())
 	*dests[0].(**string) = nil
 	*dests[1].(**string) = nil
 	seven := 7
 	*dests[2].(**int) = &seven
-	fill()
+	require.NoError(t, fill())
 	require.Equal(t, nullable{Count: 7}, have)
 }
 
@@ -261,7 +288,7 @@ func TestFailures(t *testing.T) {
 func TestConflictingTransactionsAreConflicts(t *testing.T) {
 	table, err := New[row](broken{}, "people", Config{})
 	require.NoError(t, err)
-	err = table.classified(&pgconn.PgError{Code: "40001"}, nil)
+	err = table.classified(&pgconn.PgError{Code: "40001"})
 	require.ErrorIs(t, err, sink.ErrConflict)
 	require.ErrorContains(t, err, "40001")
 	var state interface{ SQLState() string }
@@ -272,9 +299,9 @@ func TestConflictingTransactionsAreConflicts(t *testing.T) {
 func TestUpdateOfUnknownField(t *testing.T) {
 	table, err := New[row](broken{}, "people", Config{})
 	require.NoError(t, err)
-	_, err = table.shape.named([]sink.Field{{Name: "Age"}})
+	_, _, err = table.shape.find([]sink.Field{{Name: "Age"}})
 	require.EqualError(t, err, `postgres: table people: fields: T has no column or field "Age" to update; correct Diff`)
-	changed, err := table.shape.named([]sink.Field{{Name: "Email"}, {Name: "name"}})
+	changed, _, err := table.shape.find([]sink.Field{{Name: "Email"}, {Name: "name"}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"e-mail", "name"}, []string{changed[0].name, changed[1].name})
 	require.NoError(t, table.Update(t.Context(), entity.Key{ID: "1"}, sink.Found[row]{}, row{}, nil), "nothing to do")
