@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/sink"
 	"github.com/konnektor-go/konnektor/sink/postgres"
 )
 
@@ -103,7 +104,8 @@ func TestKeyWithTwoRows(t *testing.T) {
 	_, removed := s.Remove(t.Context(), id("1"))
 	for _, err := range []error{applied, removed} {
 		require.ErrorContains(t, err, `postgres: Key: column "id" of table people is not unique`)
-		require.Equal(t, failure.Unavailable, failure.Of(err))
+		require.ErrorIs(t, err, sink.ErrAmbiguous)
+		require.Equal(t, failure.Failed, failure.Of(err))
 	}
 	require.Equal(t, "2", text(t, db, "SELECT count(*)::text FROM people"))
 }

@@ -123,8 +123,8 @@ func (t *Table[T]) classified(err error) error {
 	case errors.Is(err, sink.ErrExists), errors.Is(err, sink.ErrNotFound), errors.Is(err, sink.ErrConflict):
 		return fmt.Errorf("postgres: table %s: %w", table, err)
 	case errors.Is(err, errNotUnique):
-		return failure.As(failure.Unavailable, fmt.Errorf("postgres: Key: %s of table %s is not unique; "+
-			"add a unique index, or name another column", t.keyColumns(), table))
+		return fmt.Errorf("postgres: Key: %s of table %s is not unique; add a unique index, or name another column: %w",
+			t.keyColumns(), table, sink.ErrAmbiguous)
 	case errors.As(err, &rows):
 		return failure.As(failure.Rejected, fmt.Errorf("postgres: table %s: %w", rows.child.name, rows))
 	case errors.Is(err, errTooMany):
