@@ -22,8 +22,10 @@
 //   - List reads a page's rows among those of the state, or if these are more than
 //     10,000 among all. Stats reads indexes from end to end, 0.15 s for 200,000
 //     rows; other calls wait meanwhile.
-//   - What Forget and the pruning delete is overwritten, and not in the file any
-//     more once the store is closed.
+//   - What Forget and the pruning delete is overwritten. Copies that SQLite left
+//     behind when it moved rows are gone, after a Forget, once PruneIdle was called
+//     or the store is closed: the file is then written anew, some seconds for
+//     300,000 rows, while other calls wait.
 //   - NewSQLite makes the tables and brings older ones up to date, in one transaction.
 //     It refuses tables of a newer version than it knows.
 //   - No error holds a key or a payload.

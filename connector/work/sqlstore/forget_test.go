@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,13 @@ import (
 
 // What Forget deletes is not in the file any more once the store is closed.
 func TestForgetOverwrites(t *testing.T) {
+	// The length decides where rows are moved to other pages, of which copies stay.
+	for _, length := range []int{0, 41, 102} {
+		t.Run(fmt.Sprint(length), func(t *testing.T) { forgetOverwrites(t, strings.Repeat("x", length)) })
+	}
+}
+
+func forgetOverwrites(t *testing.T, summary string) {
 	dir := t.TempDir()
 	s := newStore(t, filepath.Join(dir, "work.db"))
 	const rows = 2000
@@ -37,7 +45,7 @@ func TestForgetOverwrites(t *testing.T) {
 	require.NoError(t, err)
 	outcomes := make([]work.Outcome, len(leases))
 	for i, l := range leases {
-		outcomes[i] = work.Outcome{Lease: l, Result: work.Done, Summary: "a summary that makes the row longer"}
+		outcomes[i] = work.Outcome{Lease: l, Result: work.Done, Summary: summary}
 	}
 	_, err = s.Finish(t.Context(), outcomes)
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -32,8 +33,12 @@ WHERE w.flow = known.flow AND w.type = $1 AND w.id = $2`
 	sqlDelete = `DELETE FROM konnektor_work WHERE rid = $1`
 )
 
-// PruneIdle implements [work.Store].
+// PruneIdle implements [work.Store]. It also cleans the file of what was
+// forgotten before.
 func (s *SQLite) PruneIdle(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := s.vacuumOnce(ctx); err != nil {
+		return 0, fmt.Errorf("work store: prune idle: %w", err)
+	}
 	return s.prune(ctx, "prune idle", sqlPruneIdle, before, limit)
 }
 
@@ -70,6 +75,33 @@ func (s *SQLite) Forget(ctx context.Context, key entity.Key) (int, error) {
 				return 0, err
 			}
 		}
+		s.forgotten.Store(s.forgotten.Load() || len(places) > 0)
 		return int64(len(places)), nil
 	})
+}
+
+// vacuumOnce writes the file anew if something was forgotten since it was
+// last. SQLite overwrites what it deletes, but not the copies that it left where
+// it once moved rows to other pages.
+func (s *SQLite) vacuumOnce(ctx context.Context) error {
+	if !s.forgotten.Load() || ctx.Err() != nil {
+		return nil
+	}
+	conn, err := s.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // gives it back
+	return s.vacuum(conn)
+}
+
+func (s *SQLite) vacuum(conn *sql.Conn) error {
+	if !s.forgotten.CompareAndSwap(true, false) {
+		return nil
+	}
+	_, err := conn.ExecContext(context.Background(), "VACUUM") // see transact for why it is not stopped
+	if err != nil {
+		s.forgotten.Store(true)
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -47,6 +48,8 @@ type SQLite struct {
 	cfg    SQLiteConfig
 	secret []byte
 	stmts  map[string]*sql.Stmt // by their text, not changed after NewSQLite
+	// forgotten says that something was forgotten since the last vacuum.
+	forgotten atomic.Bool
 
 	mu     sync.Mutex
 	ready  any // the driver's connection that is set up
@@ -111,7 +114,7 @@ func (s *SQLite) Close() error {
 	ctx := context.Background()
 	conn, err := s.db.Conn(ctx)
 	if err == nil {
-		err = checkpoint(ctx, conn)
+		err = errors.Join(s.vacuum(conn), checkpoint(ctx, conn))
 		s.discard(conn)
 	}
 	for _, stmt := range s.stmts {
