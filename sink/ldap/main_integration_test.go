@@ -70,9 +70,25 @@ func (d *directory) add(dn string, lines ...string) {
 // replace sets an attribute of an entry.
 func (d *directory) replace(dn, name string, values ...string) {
 	d.tb.Helper()
+	require.NoError(d.tb, d.tryReplace(dn, name, values...))
+}
+
+func (d *directory) tryReplace(dn, name string, values ...string) error {
 	req := goldap.NewModifyRequest(dn, nil)
 	req.Replace(name, values)
-	require.NoError(d.tb, d.other.Modify(req))
+	return d.other.Modify(req)
+}
+
+func (d *directory) rename(dn, rdn string) { d.move(dn, rdn, "") }
+
+func (d *directory) move(dn, rdn, parent string) {
+	d.tb.Helper()
+	require.NoError(d.tb, d.other.ModifyDN(goldap.NewModifyDNRequest(dn, rdn, true, parent)))
+}
+
+func (d *directory) remove(dn string) {
+	d.tb.Helper()
+	require.NoError(d.tb, d.other.Del(goldap.NewDelRequest(dn, nil)))
 }
 
 // search returns the entries that match, with all their attributes.
