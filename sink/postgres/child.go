@@ -68,7 +68,8 @@ func childOf(rows column, cfg Child) (child, error) {
 	if c.columns, err = fieldsOf(c.elem, nil); err != nil {
 		return c, fmt.Errorf("Field: %s: %w", rows.field, err)
 	}
-	return c, c.checkColumns(cfg.Key)
+	err = c.checkColumns(cfg.Key)
+	return c, err
 }
 
 // checkColumns checks the columns, and puts those of the key first.
@@ -96,8 +97,8 @@ func (c *child) checkColumns(key []string) error {
 		if at < n {
 			return fmt.Errorf("Key: %v has no column %q, or it is there twice", c.elem, name)
 		}
-		column := c.columns[at]
-		c.columns = slices.Insert(slices.Delete(c.columns, at, at+1), n, column)
+		moved := c.columns[at]
+		c.columns = slices.Insert(slices.Delete(c.columns, at, at+1), n, moved)
 	}
 	c.keys = len(key)
 	return nil
@@ -191,11 +192,11 @@ func wanted(i int) string { return "want.w" + strconv.Itoa(i) }
 // wantedAs returns it as the column would hold it.
 func wantedAs(i int, typ typeNames) string { return wanted(i) + "::" + typ.rounded }
 
-// want returns a WITH that has the given number of wanted rows, in the first
-// so many columns, and more.
+// want returns a relation of the given number of wanted rows, in the first so
+// many columns, and more. It is no WITH, whose name could be that of a table.
 func (c childSQL) want(rows, columns int, more string) string {
 	var sql strings.Builder
-	sql.WriteString("WITH want AS (SELECT *" + more + " FROM (VALUES ")
+	sql.WriteString("(SELECT *" + more + " FROM (VALUES ")
 	n := c.first + 1
 	for row := range rows {
 		if row > 0 {
@@ -212,7 +213,7 @@ func (c childSQL) want(rows, columns int, more string) string {
 	for i := range columns {
 		sql.WriteString(", w" + strconv.Itoa(i))
 	}
-	sql.WriteString(") WHERE want.n <= " + param(c.first, "int") + ") ")
+	sql.WriteString(") WHERE want.n <= " + param(c.first, "int") + ") AS want")
 	return sql.String()
 }
 

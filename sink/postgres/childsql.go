@@ -3,6 +3,7 @@ package postgres
 import (
 	"reflect"
 	"strconv"
+	"strings"
 )
 
 // Where a wanted row cannot be a child's.
@@ -22,12 +23,12 @@ func (c childSQL) observe(rows int) string {
 		" THEN " + strconv.Itoa(noKey) + " WHEN count(*) OVER (PARTITION BY " + keys(", ", wantedAs) +
 		") > 1 THEN " + strconv.Itoa(sameKey) + " ELSE 0 END AS bad"
 	have := func(i int, _ string) string { return "have.h" + strconv.Itoa(i) }
-	return c.want(rows, len(c.columns), bad) +
-		", have AS (SELECT true AS there, " + c.asRead() + " AS as_read, " +
+	return "SELECT coalesce(want.n, 0), coalesce(want.bad, 0), have.there IS NOT NULL, " + c.differs(have) + ", coalesce(have.as_read, ''), " +
+		c.reads(func(i int) string { return have(i, "") }) +
+		" FROM (SELECT true AS there, " + c.asRead() + " AS as_read, " +
 		c.each(0, len(c.columns), ", ", func(i int, column string, _ typeNames) string { return "c." + column + " AS h" + strconv.Itoa(i) }) +
-		" FROM " + c.of + " JOIN " + c.table + " AS c ON " + c.join + c.match + ") " +
-		"SELECT coalesce(want.n, 0), coalesce(want.bad, 0), have.there IS NOT NULL, " + c.differs(have) + ", coalesce(have.as_read, ''), " +
-		c.reads(func(i int) string { return have(i, "") }) + " FROM have FULL JOIN want ON " +
+		" FROM " + c.of + " JOIN " + c.table + " AS c ON " + c.join + c.match + ") AS have" +
+		" FULL JOIN " + c.want(rows, len(c.columns), bad) + " ON " +
 		keys(" AND ", func(i int, typ typeNames) string { return have(i, "") + " = " + wantedAs(i, typ) }) +
 		" ORDER BY " + keys(", ", func(i int, _ typeNames) string { return have(i, "") })
 }
@@ -55,54 +56,54 @@ func (c childSQL) removeAll() string {
 
 // remove deletes the rows that are not wanted. It gets the keys only.
 func (c childSQL) remove(rows int) string {
-	return c.want(rows, c.keys, "") + c.removeAll() + " AND NOT EXISTS (SELECT FROM want WHERE " + c.sameKey() + ")"
+	return c.removeAll() + " AND NOT EXISTS (SELECT FROM " + c.want(rows, c.keys, "") + " WHERE " + c.sameKey() + ")"
 }
 
 // change updates the rows that are not as they are wanted.
 func (c childSQL) change(rows int) string {
-	return c.want(rows, len(c.columns), "") + "UPDATE " + c.table + " AS c SET " +
+	return "UPDATE " + c.table + " AS c SET " +
 		c.each(c.keys, len(c.columns), ", ", func(i int, column string, _ typeNames) string { return column + " = " + wanted(i) }) +
-		" FROM " + c.of + ", want" + c.match + " AND " + c.join + " AND " + c.sameKey() + " AND " +
+		" FROM " + c.of + ", " + c.want(rows, len(c.columns), "") + c.match + " AND " + c.join + " AND " + c.sameKey() + " AND " +
 		c.differs(func(_ int, column string) string { return "c." + column })
 }
 
 // insert adds the rows that are missing.
 func (c childSQL) insert(rows int) string {
-	names, values := "", ""
+	var names, values []string
 	for i := range c.parent {
-		names += quote(c.parent[i]) + ", "
-		values += "p." + quote(c.references[i]) + ", "
+		names = append(names, quote(c.parent[i])+", ")
+		values = append(values, "p."+quote(c.references[i])+", ")
 	}
 	all := func(f func(i int, column string) string) string {
 		return c.each(0, len(c.columns), ", ", func(i int, column string, _ typeNames) string { return f(i, column) })
 	}
-	return c.want(rows, len(c.columns), "") + "INSERT INTO " + c.table +
-		" (" + names + all(func(_ int, column string) string { return column }) + ") " +
-		"SELECT " + values + all(func(i int, _ string) string { return wanted(i) }) +
-		" FROM " + c.of + ", want" + c.match +
+	return "INSERT INTO " + c.table +
+		" (" + strings.Join(names, "") + all(func(_ int, column string) string { return column }) + ") " +
+		"SELECT " + strings.Join(values, "") + all(func(i int, _ string) string { return wanted(i) }) +
+		" FROM " + c.of + ", " + c.want(rows, len(c.columns), "") + c.match +
 		" AND NOT EXISTS (SELECT FROM " + c.table + " AS c WHERE " + c.join + " AND " + c.sameKey() + ")"
 }
 
 // unique is an insert that cannot be planned unless the key is unique among the
 // rows of an entity.
 func (c childSQL) unique() string {
-	names := ""
+	var names []string
 	for _, name := range c.parent {
-		names += quote(name) + ", "
+		names = append(names, quote(name)+", ")
 	}
-	return c.insert(1) + " ON CONFLICT (" + names +
+	return c.insert(1) + " ON CONFLICT (" + strings.Join(names, "") +
 		c.each(0, c.keys, ", ", func(_ int, column string, _ typeNames) string { return column }) + ") DO NOTHING"
 }
 
 // sent returns a statement with the wanted rows as arguments, in the first so
-// many columns. make makes its SQL for a number of rows.
-func (c childSQL) sent(make func(rows int) string, key []any, rows reflect.Value, columns int) (statement, error) {
+// many columns. sqlFor makes its SQL for a number of rows.
+func (c childSQL) sent(sqlFor func(rows int) string, key []any, rows reflect.Value, columns int) (statement, error) {
 	size := padded(rows.Len())
 	st := statement{table: c.name}
 	if len(key)+1+size*columns > maxArgs {
 		return st, inStatement(errTooMany, st)
 	}
-	st.sql = make(size)
+	st.sql = sqlFor(size)
 	for _, value := range key {
 		st.add(column{}, value)
 	}

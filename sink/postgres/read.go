@@ -265,7 +265,7 @@ func (c child) fill(row, rows reflect.Value) error {
 		field.Set(rows)
 		return nil
 	}
-	if o, ok := field.Addr().Interface().(assigner); ok {
+	if o, ok := reflect.TypeAssert[assigner](field.Addr()); ok {
 		return o.Assign(rows.Interface())
 	}
 	return nil

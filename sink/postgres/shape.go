@@ -66,7 +66,7 @@ func (c column) value(row reflect.Value) any {
 
 // left reports whether row leaves the column alone.
 func (c column) left(row reflect.Value) bool {
-	o, ok := row.FieldByIndex(c.path).Interface().(optionalValue)
+	o, ok := reflect.TypeAssert[optionalValue](row.FieldByIndex(c.path))
 	return ok && c.optional && o.IsZero()
 }
 
@@ -272,7 +272,7 @@ func destsOf(columns []column, dests []any, row reflect.Value) ([]any, func() er
 }
 
 func move(field, pointer reflect.Value, optional bool) error {
-	if o, ok := field.Addr().Interface().(assigner); ok && optional {
+	if o, ok := reflect.TypeAssert[assigner](field.Addr()); ok && optional {
 		if pointer.IsNil() {
 			return o.Assign(nil)
 		}

@@ -42,11 +42,11 @@ func New[T any](db DB, table string, cfg Config) (*Table[T], error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	shape, err := shapeOf(reflect.TypeFor[T](), table, cfg)
+	made, err := shapeOf(reflect.TypeFor[T](), table, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	return &Table[T]{db: db, shape: shape}, nil
+	return &Table[T]{db: db, shape: made}, nil
 }
 
 // statements returns the table's statements. They need the types of columns, so

@@ -73,6 +73,7 @@ func of[V any](name, column string, first, second V, stored string) typeCase {
 
 func TestTypes(t *testing.T) {
 	db := database(t, "CREATE TYPE mood AS ENUM ('good', 'bad')", "CREATE DOMAIN price AS numeric(9,2)",
+		"CREATE DOMAIN tags AS text[]", "CREATE DOMAIN doc AS jsonb",
 		"CREATE DOMAIN short AS varchar(5) CHECK (VALUE <> 'no')", "CREATE DOMAIN shorter AS short")
 	nano := time.Date(2026, 11, 2, 12, 30, 15, 123456789, oslo)
 	for _, tt := range []typeCase{
@@ -128,10 +129,96 @@ func TestTypes(t *testing.T) {
 		of("json of a map", "json", map[string]any{"b": 1, "a": 2}, map[string]any{}, `{}`),
 		of("xml", "xml", "<a/>", "<b/>", "<b/>"),
 		of("point", "point", pgtype.Point{P: pgtype.Vec2{X: 1}, Valid: true}, pgtype.Point{P: pgtype.Vec2{Y: 1}, Valid: true}, "(0,1)"),
+		of("optional text", "text", sink.Set("a"), sink.Null[string](), "NULL"),
+		of("optional text, empty", "text", sink.Null[string](), sink.Set(""), ""),
+		of("optional int", "int", sink.Set(7), sink.Set(0), "0"),
+		of("optional timestamptz in seconds", "timestamptz(0)", sink.Set(nano), sink.Null[time.Time](), "NULL"),
+		of("optional texts", "text[]", sink.Set([]string{"a"}), sink.Set([]string{}), "{}"),
+		of("optional jsonb", "jsonb", sink.Set(map[string]any{"a": 1}), sink.Null[map[string]any](), "NULL"),
+		of("timestamptz of pgx", "timestamptz", pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true},
+			pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, "-infinity"),
+		of("timestamptz as text", "timestamptz", "2026-01-02 03:04:05+01", "infinity", "infinity"),
+		of("time", "time(0)", pgtype.Time{Microseconds: 1400000, Valid: true}, pgtype.Time{Microseconds: 2e6, Valid: true}, "00:00:02"),
+		of("time as text", "time(0)", "12:00:00.4", "23:59", "23:59:00"),
+		of("interval as text", "interval", "1 mon 2 days", "P1Y", "1 year"),
+		of("interval of pgx", "interval", pgtype.Interval{Months: 1, Valid: true}, pgtype.Interval{Days: 30, Valid: true}, "30 days"),
+		of("range of dates as text", "daterange", "[2026-01-01,2026-02-01]", "empty", "empty"),
+		of("range of ints", "int4range", pgtype.Range[pgtype.Int4]{
+			Lower: pgtype.Int4{Int32: 1, Valid: true}, Upper: pgtype.Int4{Int32: 2, Valid: true},
+			LowerType: pgtype.Inclusive, UpperType: pgtype.Inclusive, Valid: true,
+		}, pgtype.Range[pgtype.Int4]{LowerType: pgtype.Empty, UpperType: pgtype.Empty, Valid: true}, "empty"),
+		of("numeric NaN", "numeric", "NaN", "-0", "0"),
+		of("domain of an array", "tags", []string{"a"}, []string{}, "{}"),
+		of("domain of jsonb", "doc", map[string]any{"a": 1}, map[string]any{}, "{}"),
+		of("enums as text", "mood[]", "{good}", "{bad,good}", "{bad,good}"),
+		of("bits as text", "varbit", "101", "", ""),
+		of("address", "inet", netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("::1"), "::1/128"),
+		of("network", "cidr", netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16"), "10.1.0.0/16"),
+		of("address as text", "inet", "10.0.0.1", "10.0.0.0/8", "10.0.0.0/8"),
+		of("hardware address", "macaddr", "08-00-2b-01-02-03", "08002b010204", "08:00:2b:01:02:04"),
 		of("inet", "inet", netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), "10.0.0.0/8"),
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, db) })
 	}
+}
+
+// TestTypesOfKeysOfChildren has rows of children that only their keys tell
+// apart, in types that the server compares in ways of its own.
+func TestTypesOfKeysOfChildren(t *testing.T) {
+	for _, tt := range []typeCase{
+		keyOf("text", "text", "a", "A", "a"),
+		keyOf("varchar", "varchar(9)", "a", "a ", "a"),
+		keyOf("char", "char(4)", "a", "b", "a   "),
+		keyOf("numeric", "numeric(5,1)", "1.04", "2", "01.0"),
+		keyOf("date", "date", time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)),
+		keyOf("timestamptz", "timestamptz", time.Unix(0, 0).UTC(), time.Unix(1, 0), time.Unix(0, 1).In(oslo)),
+		keyOf("uuid", "uuid", "01000000-0000-0000-0000-00000000000A", "02000000-0000-0000-0000-000000000000", "{0100000000000000000000000000000a}"),
+		keyOf("enum", "mood", "good", "bad", "good"),
+		keyOf("domain", "price", 1.001, 2.0, 1.0),
+		keyOf("texts", "text[]", []string{"a"}, []string{}, []string{"a"}),
+		keyOf("jsonb", "jsonb", `{"a":1,"b":2}`, `{}`, `{"b":2, "a":1}`),
+		keyOf("inet", "inet", "10.0.0.1", "10.0.0.2", "10.0.0.1/32"),
+		keyOf("bool", "bool", false, true, false),
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.run(t, database(t, "CREATE TYPE mood AS ENUM ('good', 'bad')", "CREATE DOMAIN price AS numeric(9,2)"))
+		})
+	}
+}
+
+// keyOf makes the case: first and second are different rows, again is first.
+func keyOf[V any](name, column string, first, second, again V) typeCase {
+	type item struct {
+		Value V
+		Note  string
+	}
+	type row struct{ Items []item }
+	return typeCase{name: name, run: func(t *testing.T, db *counting) {
+		t.Helper()
+		_, err := db.Pool.Exec(t.Context(), "CREATE TABLE parent (id text PRIMARY KEY); CREATE TABLE items (parent_id text REFERENCES parent, value "+
+			column+", note text, serial bigint GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (parent_id, value))")
+		require.NoError(t, err)
+		cfg := postgres.Config{Children: []postgres.Child{{Field: "Items", Key: []string{"value"}}}}
+		require.NoError(t, table[row](t, db, "parent", cfg).Check(t.Context()))
+		s := ensured[row](t, db, "parent", cfg)
+		for _, step := range []struct {
+			want []item
+			op   sink.Op
+		}{
+			{[]item{{first, "a"}, {second, "b"}}, sink.Created},
+			{[]item{{second, "b"}, {again, "a"}}, sink.Unchanged},
+			{[]item{{second, "b"}, {again, "c"}}, sink.Updated},
+			{[]item{{again, "c"}}, sink.Updated},
+			{[]item{{first, "c"}}, sink.Unchanged},
+		} {
+			change, err := s.Apply(t.Context(), id("1"), row{step.want})
+			require.NoError(t, err)
+			require.Equal(t, step.op, change.Op)
+		}
+		require.Equal(t, "1 c", text(t, db, "SELECT string_agg(serial || ' ' || note, ',') FROM items"), "it is the same row")
+		_, err = s.Apply(t.Context(), id("1"), row{[]item{{first, "a"}, {again, "b"}}})
+		require.ErrorContains(t, err, "two rows of field Items have the same key")
+	}}
 }
 
 func numeric(s string) pgtype.Numeric {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -170,14 +171,15 @@ func (t *Table[T]) guarded(ctx context.Context, st *statements, key entity.Key, 
 }
 
 func (t *Table[T]) guard(st *statements, row *statement, have T, read state, w guarded) string {
-	sql := st.guard(len(row.args)+1, w.columns)
+	var sql strings.Builder
+	sql.WriteString(st.guard(len(row.args)+1, w.columns))
 	had := reflect.ValueOf(have)
 	for _, c := range w.columns {
 		row.add(c, c.value(had))
 	}
 	if t.shape.version != "" {
 		row.add(column{}, read.version)
-		sql += fmt.Sprintf(" AND p.%s::text IS NOT DISTINCT FROM $%d::text", quote(t.shape.version), len(row.args))
+		fmt.Fprintf(&sql, " AND p.%s::text IS NOT DISTINCT FROM $%d::text", quote(t.shape.version), len(row.args))
 	}
 	for _, c := range w.children {
 		texts := []string{}
@@ -185,9 +187,9 @@ func (t *Table[T]) guard(st *statements, row *statement, have T, read state, w g
 			texts = read.children[c.index]
 		}
 		row.add(column{}, texts)
-		sql += fmt.Sprintf(" AND %s = $%d::text[]", st.children[c.index].allAsRead(), len(row.args))
+		fmt.Fprintf(&sql, " AND %s = $%d::text[]", st.children[c.index].allAsRead(), len(row.args))
 	}
-	return sql
+	return sql.String()
 }
 
 // writeLocked decides why a write met no row: none is there, somebody changed
