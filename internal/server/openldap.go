@@ -201,9 +201,8 @@ dbnosync
 index objectClass,uid,employeeNumber,member,memberUid,entryCSN,entryUUID eq
 %s
 overlay auditlog
-
-auditlog "%[4]s/audit.ldif"
 `, LDAPSuffix, LDAPRoot, LDAPRootPassword, s.dir, cfg.Database)
+	fmt.Fprintf(&text, "auditlog %s/audit.ldif\n", s.dir)
 	return text.String()
 }
 

@@ -37,8 +37,8 @@ type ClientConfig struct {
 	// Connections is how many connections there are at most. Each serves one
 	// operation at a time. Default 8.
 	Connections int
-	// Timeout is how long one operation may take, a page of a search for
-	// instance. Default 30 s.
+	// Timeout is how long a request may take: a write, a search with all its
+	// pages. Default 30 s.
 	Timeout time.Duration
 	// DialTimeout is how long it may take to connect to one host, TLS and bind
 	// included. Default 10 s.
@@ -160,10 +160,9 @@ func newHost(raw string) (*host, error) {
 // any more. What is asked of a closed Client fails.
 func (c *Client) Close() {
 	c.mu.Lock()
-	idle := c.idle
-	c.idle, c.closed = nil, true
+	c.closed = true // nothing is put back from now on
 	c.mu.Unlock()
-	for _, conn := range idle {
+	for _, conn := range c.takeAll() {
 		conn.goodbye()
 	}
 }

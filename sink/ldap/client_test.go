@@ -104,6 +104,43 @@ func TestLostConnection(t *testing.T) {
 	})
 }
 
+func TestIdleForLong(t *testing.T) {
+	f := newFake(t, plain(isAda))
+	e := entries(t, client(t, ldap.ClientConfig{IdleTimeout: 1}, f.url()), ldap.Config{})
+	for range 3 {
+		_, _, err := e.Get(t.Context(), ada)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 5, f.dialled, "three entries, and two parts of the schema before")
+}
+
+// TestBlockedWrite has a server that stops reading, so that a large request
+// cannot even be sent.
+func TestBlockedWrite(t *testing.T) {
+	var f *fake
+	var asked atomic.Int32
+	f = newFake(t, plain(func(r request) []answer {
+		if asked.Add(1) == 1 {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.deaf = r.conn
+		}
+		return isAda(r)
+	}))
+	e := entries(t, client(t, ldap.ClientConfig{Connections: 1, Timeout: 2 * time.Second}, f.url()), ldap.Config{})
+	have, _, err := e.Get(t.Context(), ada) // is the last that is read on this connection
+	require.NoError(t, err)
+
+	large := entry("jpegPhoto: " + strings.Repeat("x", 16<<20))
+	err = e.Update(t.Context(), ada, have, large, []sink.Field{{Name: "jpegPhoto"}})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, failure.Unavailable, failure.Of(err))
+	_, found, err := e.Get(t.Context(), ada)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, 2, f.dialled)
+}
+
 func TestCancelledCall(t *testing.T) {
 	reached := make(chan struct{}, 10)
 	release := make(chan struct{})
@@ -180,6 +217,15 @@ func TestHosts(t *testing.T) {
 		_, _, err = e.Get(t.Context(), ada)
 		require.NoError(t, err)
 		require.Len(t, busy.asked(), tried, "what did not serve lately comes last")
+	})
+	t.Run("the next one serves when one is busy", func(t *testing.T) {
+		f := newFake(t, plain(func(request) []answer { return []answer{{code: goldap.LDAPResultBusy}} }))
+		e := entries(t, client(t, ldap.ClientConfig{}, f.url(), good.url()), ldap.Config{})
+		_, _, err := e.Get(t.Context(), ada)
+		require.Equal(t, failure.Unavailable, failure.Of(err))
+		_, found, err := e.Get(t.Context(), ada)
+		require.NoError(t, err)
+		require.True(t, found)
 	})
 	t.Run("none serves", func(t *testing.T) {
 		_, _, err := entries(t, client(t, ldap.ClientConfig{}, down.url(), busy.url()), ldap.Config{}).Get(t.Context(), ada)

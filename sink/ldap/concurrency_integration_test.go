@@ -138,7 +138,7 @@ func TestAnotherWriter(t *testing.T) {
 // TestTwoInstances has two instances apply the same entities, while a third
 // writer changes what is theirs all the time.
 func TestTwoInstances(t *testing.T) {
-	const people, rounds = 10, 20
+	const people, rounds = 10, 8
 	d := newDirectory(t, server.OpenLDAPConfig{})
 	want := func(n, version int) ldap.Entry {
 		return entry(fmt.Sprintf("cn: Person %d of %d", n, version%3), "sn: x", fmt.Sprint("title: ", version),

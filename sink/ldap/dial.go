@@ -13,6 +13,7 @@ import (
 
 // conn is a connection that is bound.
 type conn struct {
+	host *host
 	ldap *goldap.Conn
 	raw  net.Conn // below TLS: closing it frees whoever waits for an answer
 	used time.Time
@@ -43,7 +44,10 @@ func (c *Client) connect(ctx context.Context, h *host) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", h.address)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
@@ -79,11 +83,11 @@ func (c *Client) secure(ctx context.Context, h *host, raw net.Conn) (*conn, erro
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return nil, fmt.Errorf("TLS: %w", err)
 		}
-		conn := &conn{ldap: goldap.NewConn(secured, true), raw: raw}
+		conn := &conn{host: h, ldap: goldap.NewConn(secured, true), raw: raw}
 		conn.ldap.Start()
 		return conn, nil
 	}
-	conn := &conn{ldap: goldap.NewConn(raw, false), raw: raw}
+	conn := &conn{host: h, ldap: goldap.NewConn(raw, false), raw: raw}
 	conn.ldap.Start()
 	if c.cfg.Plaintext {
 		return conn, nil

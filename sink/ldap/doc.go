@@ -42,8 +42,9 @@
 // What a [Client] promises:
 //   - It never has more than ClientConfig.Connections connections. A lost one is
 //     replaced; a read on it is done once more, a write is not.
-//   - Each operation ends after ClientConfig.Timeout at the latest, and when its
-//     ctx ends. The connection is then closed, so that a late answer meets nobody.
+//   - Each request ends after ClientConfig.Timeout at the latest, and each call
+//     when its ctx ends. The connection is then closed, so that a late answer
+//     meets nobody.
 //   - If a host does not serve, the next one is tried; one that did not lately
 //     comes last. Credentials that one host refuses are not tried at the others,
 //     as that locks accounts.

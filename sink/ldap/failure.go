@@ -109,6 +109,9 @@ func (c *Client) ofServer(op string, code uint16, diagnostic string) error {
 	if names := c.schema.Load().named(diagnostic); len(names) > 0 {
 		text += ", " + strings.Join(names, ", ")
 	}
+	if code == goldap.LDAPResultUnavailableCriticalExtension || code == goldap.LDAPResultUndefinedAttributeType {
+		c.schema.Store(nil) // it may be another server's, or have changed: look again
+	}
 	err := error(&resultError{text: fmt.Sprintf("%s (%d)", text, code), code: code})
 	if sentinel != nil {
 		err = fmt.Errorf("%w: %w", err, sentinel)

@@ -25,6 +25,9 @@ type fake struct {
 	answer   func(request) []answer
 	requests []string
 	conns    map[net.Conn]bool
+	deaf     net.Conn // on which nothing is read any more
+	stopped  context.Context
+	end      context.CancelFunc
 	dialled  int
 }
 
@@ -54,6 +57,7 @@ var ok = answer{}
 func newFake(tb testing.TB, respond func(request) []answer) *fake {
 	tb.Helper()
 	f := &fake{tb: tb, answer: respond, conns: map[net.Conn]bool{}}
+	f.stopped, f.end = context.WithCancel(context.Background())
 	f.start("127.0.0.1:0")
 	tb.Cleanup(f.stop)
 	return f
@@ -88,6 +92,7 @@ func (f *fake) cut() {
 }
 
 func (f *fake) stop() {
+	f.end()
 	_ = f.listen.Close()
 	f.cut()
 	f.wait.Wait()
@@ -115,6 +120,12 @@ func (f *fake) serve(conn net.Conn) {
 			if _, err := conn.Write(message(packet, a)); err != nil {
 				return
 			}
+		}
+		f.mu.Lock()
+		deaf := f.deaf == conn
+		f.mu.Unlock()
+		if deaf {
+			<-f.stopped.Done()
 		}
 	}
 }

@@ -15,10 +15,13 @@ import (
 var errClosed = errors.New("the client is closed")
 
 // read runs f, which only reads, on a connection. If one that was idle turns out
-// to be lost, f runs once more, on a new one.
+// to be lost, then so may be the others, and f runs once more on a new one.
 func (c *Client) read(ctx context.Context, op string, f func(*goldap.Conn) error) error {
 	reused, err := c.do(ctx, f)
-	if reused && isLost(err) && ctx.Err() == nil {
+	if reused && isLost(err) && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		for _, conn := range c.takeAll() {
+			conn.abort()
+		}
 		_, err = c.do(ctx, f)
 	}
 	return c.classified(op, err)
@@ -55,12 +58,24 @@ func (c *Client) do(ctx context.Context, f func(*goldap.Conn) error) (reused boo
 		}
 	}
 	ok, err := conn.run(ctx, c.cfg.Timeout, f)
+	if goldap.IsErrorAnyOf(err, goldap.LDAPResultUnavailable, goldap.LDAPResultBusy) {
+		conn.host.failed.Store(time.Now().UnixNano()) // the others first
+	}
 	if ok && !poisons(err) {
 		c.put(conn)
 	} else {
 		conn.abort()
 	}
 	return reused, err
+}
+
+// takeAll takes all idle connections.
+func (c *Client) takeAll() []*conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	idle := c.idle
+	c.idle = nil
+	return idle
 }
 
 // take returns the connection that was used last, nil if there is none that can

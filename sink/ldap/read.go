@@ -127,7 +127,7 @@ func (c *Client) stateOf(ctx context.Context, s *schema, entry *goldap.Entry) (*
 	}
 	for _, a := range entry.Attributes {
 		if strings.EqualFold(a.Name, entryCSN) {
-			have.csn = a.Values[0]
+			have.csn = first(a.Values)
 			continue
 		}
 		name, next, ranged := cutRange(a.Name)

@@ -123,9 +123,10 @@ func (e *Entries) checkKey(s *schema, key entity.Key, w want) error {
 // attribute of the template.
 func (e *Entries) wantedDN(s *schema, key entity.Key, entry Entry, w want) (string, error) {
 	if entry.DN != "" {
+		found, _ := e.dn.dn(func(string) (string, error) { return key.ID, nil }) // "" is no entry's
 		switch {
-		case e.cfg.ByDN:
-			return "", rejected("DN: must be empty where entries are found by their DN")
+		case e.cfg.ByDN && normalDN(entry.DN) != normalDN(found):
+			return "", rejected("DN: must be the one that entries are found by")
 		case !isDN(entry.DN):
 			return "", rejected("DN: is not one")
 		case !isBelow(normalDN(entry.DN), normalDN(e.base)):
