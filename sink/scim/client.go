@@ -14,6 +14,7 @@ import (
 	"github.com/konnektor-go/konnektor/failure"
 	"github.com/konnektor-go/konnektor/internal/httpfail"
 	"github.com/konnektor-go/konnektor/internal/jsondoc"
+	"github.com/konnektor-go/konnektor/internal/urlpath"
 )
 
 // mediaType is SCIM's: RFC 7644, section 3.1.
@@ -75,10 +76,11 @@ func (c *client) build(ctx context.Context, r request) (*http.Request, error) {
 	var target strings.Builder
 	target.WriteString(c.base)
 	for _, segment := range r.path {
-		if segment == "" || segment == "." || segment == ".." || strings.ContainsFunc(segment, isControl) {
-			return nil, r.failed("the provider's id cannot be part of a path", nil)
+		escaped := url.PathEscape(segment)
+		if err := urlpath.Check(escaped); err != nil {
+			return nil, r.failed("the provider's id cannot be part of a path: it "+err.Error(), nil)
 		}
-		target.WriteString("/" + url.PathEscape(segment))
+		target.WriteString("/" + escaped)
 	}
 	if len(r.query) > 0 {
 		target.WriteString("?" + r.query.Encode())
@@ -96,6 +98,8 @@ func (c *client) build(ctx context.Context, r request) (*http.Request, error) {
 		return nil, r.failed("the address cannot be used", err)
 	}
 	req.Header.Set("Accept", mediaType+", application/json;q=0.9")
+	// Compression changes entity tags on some servers, so that they never match.
+	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "konnektor")
 	if r.body != nil {
 		req.Header.Set("Content-Type", mediaType)
@@ -105,8 +109,6 @@ func (c *client) build(ctx context.Context, r request) (*http.Request, error) {
 	}
 	return req, nil
 }
-
-func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
 // unanswered is the error of a request without a complete answer.
 func (c *client) unanswered(ctx, limited context.Context, r request, what string, err error) error {
@@ -121,16 +123,15 @@ func (c *client) unanswered(ctx, limited context.Context, r request, what string
 }
 
 // get sends a GET and returns the document.
-func (c *client) get(ctx context.Context, route string, path []string, query url.Values) (jsondoc.Doc, http.Header, error) {
-	a, err := c.do(ctx, request{method: http.MethodGet, route: route, path: path, query: query})
+func (c *client) get(ctx context.Context, path string) (jsondoc.Doc, error) {
+	a, err := c.do(ctx, request{method: http.MethodGet, route: path, path: []string{path}})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if a.status != http.StatusOK {
-		return nil, nil, a.refused()
+		return nil, a.refused()
 	}
-	d, err := a.document()
-	return d, a.header, err
+	return a.document()
 }
 
 // document returns the body of an answer.

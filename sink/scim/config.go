@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/internal/loopback"
+	"github.com/konnektor-go/konnektor/internal/urlpath"
 )
 
 // Write is how resources are changed.
@@ -54,6 +54,9 @@ type Config struct {
 	// NoFilter is for providers that cannot filter by Key, but do not say so:
 	// each read then goes through the whole listing.
 	NoFilter bool
+	// Summary says that the provider's listings do not hold all of a resource,
+	// such as the members of groups: what is found is read by its id.
+	Summary bool
 	// PageSize is how many resources are asked for in one page of a listing.
 	// Default 100.
 	PageSize int
@@ -124,11 +127,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Path == "":
 		return errors.New("Path: must be set, as T is neither a User nor a Group")
-	case !slices.ContainsFunc(strings.Split(c.Path, "/"), isStep) && c.Path == url.PathEscape(c.Path):
-	default:
+	case c.Path != url.PathEscape(c.Path) || urlpath.Check(c.Path) != nil:
 		return errors.New("Path: must be one segment without characters that need an escape, such as Users")
-	}
-	switch {
 	case len(c.Schemas) == 0:
 		return errors.New("Schemas: must name one, as T is neither a User nor a Group")
 	case !isName(c.Key):
@@ -157,9 +157,6 @@ func (c Config) validate() error {
 	return nil
 }
 
-// isStep is for segments of a path that lead elsewhere.
-func isStep(segment string) bool { return segment == "" || segment == "." || segment == ".." }
-
 // parseBase checks a base URL, and returns it without a slash at its end.
 func parseBase(baseURL string) (string, error) {
 	u, err := url.Parse(baseURL)
@@ -176,8 +173,10 @@ func parseBase(baseURL string) (string, error) {
 		return "", errors.New("baseURL: must begin with https://; http is for loopback addresses only, as credentials would travel in the clear")
 	}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if path != "" && slices.ContainsFunc(strings.Split(path[1:], "/"), isStep) {
-		return "", errors.New("baseURL: must not have empty segments, . or .. in its path")
+	if path != "" {
+		if err := urlpath.Check(path[1:]); err != nil {
+			return "", fmt.Errorf("baseURL: path %w", err)
+		}
 	}
 	return u.Scheme + "://" + u.Host + path, nil
 }

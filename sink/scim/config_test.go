@@ -28,8 +28,8 @@ func TestNew(t *testing.T) {
 		"https://ada:pw@idm.example":   "baseURL: must not hold a user or password; use Config.Auth",
 		base + "?x=1":                  "baseURL: must not have a query or fragment",
 		base + "#x":                    "baseURL: must not have a query or fragment",
-		"https://idm.example.no//scim": "baseURL: must not have empty segments, . or .. in its path",
-		base + "/../x":                 "baseURL: must not have empty segments, . or .. in its path",
+		"https://idm.example.no//scim": "baseURL: path must be relative to the base URL, without a slash at the beginning",
+		base + "/../x":                 `baseURL: path must not hold "." or ".." as a segment`,
 	} {
 		_, err := scim.New[scim.User](url, scim.Config{})
 		require.EqualError(t, err, "scim: "+want, url)

@@ -47,19 +47,25 @@
 //	what happened                                      status, scimType           class
 //	no answer, none in time, ctx ended                 none                       Unavailable
 //	the credentials or a right are missing             401, 403, 407              Unavailable
-//	the provider fails, or has too much to do          5xx, 408, 425, 429         Unavailable
+//	the provider fails, or has too much to do          5xx, 408, 423, 425, 429    Unavailable
+//	the provider wants another client                  406, 415, 428 and others   Unavailable
 //	a redirect, or no such endpoint                    3xx, 404, 405, 410         Unavailable
 //	the provider cannot filter by Config.Key           invalidFilter              Unavailable
 //	a value or the whole resource is refused           400, 413, 422 and others   Rejected
 //	another resource has a value that must be unique   409, uniqueness            Failed
 //	somebody else changed it: a conflict for Ensure    412, 409, noTarget         Failed
 //	several resources match                            200                        Failed
-//	an answer that is not SCIM, or too large           200                        Failed
-//	the provider finds too many, wants a version       tooMany, 428               Failed
+//	an answer that is not SCIM, too large, not all     200, 202, 206              Failed
+//	a resource that T cannot hold                      200                        Failed
+//	the provider finds too many                        tooMany                    Failed
 //
 // Providers that were thought of: those that return booleans as text, entity
 // tags without quotes or in headers only, attributes in other cases, totals or
 // bodies of errors not at all; those that advertise a PATCH that they refuse;
 // those that read filters without minding escapes. The operations of a PATCH are
-// in lower case, as RFC 7644 writes them, and each has a path.
+// in lower case, as RFC 7644 writes them, and each has a path. For listings that
+// leave out the members of groups, there is Config.Summary.
+//
+// A provider that changes what it stores, so that it never reads as wanted, makes
+// every Apply an update.
 package scim

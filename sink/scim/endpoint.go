@@ -203,7 +203,7 @@ func (e *Endpoint[T]) about(ctx context.Context, key entity.Key, id string, r re
 		return a, nil
 	case a.status != http.StatusNotFound && a.status != http.StatusGone:
 		return nil, a.refused()
-	case a.isSCIM():
+	case a.isAbsence():
 		return nil, a.is(sink.ErrNotFound)
 	}
 	// Something on the way may have said so: is it really gone?

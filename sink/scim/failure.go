@@ -75,7 +75,7 @@ var scimTypes = []string{
 
 // scimType returns the detail of an error, "" if there is none that is known.
 func (a *answer) scimType() string {
-	if a.ok() {
+	if a.status < 400 {
 		return ""
 	}
 	d, err := jsondoc.Decode(a.body)
@@ -92,9 +92,12 @@ func (a *answer) scimType() string {
 // errorSchema is what SCIM's own errors have: RFC 7644, section 3.12.
 const errorSchema = "urn:ietf:params:scim:api:messages:2.0:Error"
 
-// isSCIM reports whether an error comes from the provider, not from something
-// on the way to it.
-func (a *answer) isSCIM() bool {
+// isAbsence reports whether the provider itself says that it has no such
+// resource, not something on the way to it.
+func (a *answer) isAbsence() bool {
+	if a.status != http.StatusNotFound && a.status != http.StatusGone {
+		return false
+	}
 	d, err := jsondoc.Decode(a.body)
 	if err != nil {
 		return false
@@ -107,15 +110,22 @@ func (a *answer) isSCIM() bool {
 	})
 }
 
-func (a *answer) ok() bool { return a.status >= 200 && a.status < 300 }
+// ok reports whether what was asked for was done.
+func (a *answer) ok() bool {
+	switch a.status {
+	case http.StatusAccepted, http.StatusPartialContent, http.StatusMultiStatus:
+		return false
+	}
+	return a.status >= 200 && a.status < 300
+}
 
 // everybody reports whether a status concerns all requests.
 func everybody(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotAcceptable,
 		http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusUnsupportedMediaType,
-		http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusUpgradeRequired,
-		http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
+		http.StatusMisdirectedRequest, http.StatusLocked, http.StatusTooEarly, http.StatusUpgradeRequired,
+		http.StatusPreconditionRequired, http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
 		return true
 	}
 	return status < 200 || status >= 500
@@ -127,7 +137,7 @@ func (a *answer) refused() error {
 	kind := a.scimType()
 	switch s := a.status; {
 	case s >= 200 && s < 300:
-		return a.failed("not a full answer")
+		return a.failed("not done yet, or not in whole")
 	case s >= 300 && s < 400:
 		return failure.As(failure.Unavailable, a.failed("redirects are not followed: check the base URL"))
 	case everybody(s):
@@ -145,8 +155,6 @@ func (a *answer) refused() error {
 		return a.failed("the provider finds too many")
 	case kind == "invalidVers":
 		return failure.As(failure.Unavailable, a.failed("the provider speaks another version of SCIM: check the base URL"))
-	case s == http.StatusPreconditionRequired:
-		return a.failed("the provider wants a version, but gave none")
 	}
 	return failure.As(failure.Rejected, a.failed(reasons[kind]))
 }
@@ -168,6 +176,8 @@ func reason(status int) string {
 		return "the credentials are not accepted: check Config.Auth"
 	case http.StatusForbidden:
 		return "not allowed: the connector may lack a right"
+	case http.StatusPreconditionRequired:
+		return "the provider wants a version, but gave none"
 	case http.StatusTooManyRequests:
 		return "over the provider's limit"
 	}

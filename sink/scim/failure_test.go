@@ -88,7 +88,7 @@ func TestFailures(t *testing.T) {
 		{name: "a type that nobody knows", in: []string{create, update}, status: 400, body: scimError("secret"), class: failure.Rejected},
 		{name: "too large", in: []string{create, update}, status: 413, class: failure.Rejected},
 		{name: "unprocessable", in: []string{create, update}, status: 422, class: failure.Rejected},
-		{name: "wants a version", in: []string{update, remove}, status: 428, class: failure.Failed},
+		{name: "wants a version", in: []string{update, remove}, status: 428, class: failure.Unavailable, after: 7 * time.Second},
 		{name: "HTML", in: []string{read}, status: 200, body: html, class: failure.Failed},
 		{name: "nothing", in: []string{read}, status: 200, class: failure.Failed},
 		{name: "not a listing", in: []string{read}, status: 200, body: "{}", class: failure.Failed},
@@ -99,6 +99,8 @@ func TestFailures(t *testing.T) {
 		{name: "resources that are none", in: []string{read}, status: 200, body: `{"totalResults":1,"Resources":{}}`, class: failure.Failed},
 		{name: "more than it lists", in: []string{read}, status: 200, body: `{"totalResults":2,"Resources":[]}`, class: failure.Failed},
 		{name: "an id that leads elsewhere", in: []string{"update of .."}, class: failure.Failed},
+		{name: "locked", in: all, status: 423, class: failure.Unavailable, after: 7 * time.Second},
+		{name: "not done yet", in: all, status: 202, class: failure.Failed},
 		{name: "no content to read", in: []string{read}, status: 204, class: failure.Failed},
 	} {
 		for _, in := range tt.in {

@@ -34,6 +34,7 @@ type quirks struct {
 	textBools    bool // booleans are returned as "True"
 	upperNames   bool // attributes have other cases: "USERNAME"
 	bareErrors   bool // errors have no body
+	summaries    bool // listings leave out members and emails
 	noContent    bool // writes are answered by 204
 	readOnly     []string
 }
@@ -174,7 +175,12 @@ func (f *fake) list(w http.ResponseWriter, req *http.Request, all []object) {
 	}
 	shown := []object{}
 	for _, r := range page {
-		shown = append(shown, f.shown(r, plain(req)))
+		s := f.shown(r, plain(req))
+		if f.summaries && !plain(req) {
+			delete(s, "members")
+			delete(s, "emails")
+		}
+		shown = append(shown, s)
 	}
 	body["Resources"] = shown
 	f.send(w, 200, body)

@@ -58,7 +58,7 @@ func FuzzError(f *testing.F) {
 		err := a.refused()
 		require.Error(t, err)
 		require.Regexp(t, words, err.Error())
-		_ = a.isSCIM()
+		_ = a.isAbsence()
 		checkTag(t, a.version())
 	})
 }

@@ -34,6 +34,9 @@ func (e *Endpoint[T]) find(ctx context.Context, key entity.Key) (*ref, error) {
 		return nil, r.failed(sink.ErrAmbiguous.Error(), sink.ErrAmbiguous)
 	}
 	found := matches[0]
+	if e.client.cfg.Summary {
+		return e.read(ctx, found.id)
+	}
 	p, err := e.provider(ctx)
 	if err != nil || found.version != "" || !p.etag || e.untagged.Load() {
 		return found, err
@@ -95,12 +98,21 @@ var quoter = strings.NewReplacer(`"`, `\u0022`, `\`, `\u005c`, "\u2028", `\u2028
 
 // read returns the resource of an id, nil if there is none.
 func (e *Endpoint[T]) read(ctx context.Context, id string) (*ref, error) {
-	d, header, err := e.client.get(ctx, e.client.cfg.Path+"/{id}", []string{e.client.cfg.Path, id}, nil)
+	a, err := e.client.do(ctx, request{method: http.MethodGet, route: e.client.cfg.Path + "/{id}", path: []string{e.client.cfg.Path, id}})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.isAbsence():
+		return nil, nil
+	case a.status != http.StatusOK:
+		return nil, a.refused()
+	}
+	d, err := a.document()
 	if err != nil {
 		return nil, err
 	}
 	r := newRef(d)
-	if tag := entityTag(header.Get("ETag")); tag != "" {
+	if tag := entityTag(a.header.Get("ETag")); tag != "" {
 		r.version = tag
 	}
 	if r.version == "" {

@@ -27,6 +27,8 @@ func isURN(s string) bool {
 	})
 }
 
+func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
+
 func hasURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }
 
 // checkNames reports names that could be taken for something else in a path.

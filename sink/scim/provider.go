@@ -27,7 +27,7 @@ func (e *Endpoint[T]) provider(ctx context.Context) (provider, error) {
 		return *p, nil
 	}
 	p := provider{filter: true, etag: true} // where there is none to ask
-	d, _, err := e.client.get(ctx, "ServiceProviderConfig", []string{"ServiceProviderConfig"}, nil)
+	d, err := e.client.get(ctx, "ServiceProviderConfig")
 	switch {
 	case err == nil:
 		p = provider{
@@ -86,6 +86,7 @@ func (e *Endpoint[T]) forget(err error) {
 		http.StatusUnsupportedMediaType, http.StatusNotImplemented:
 		e.known.Store(nil)
 		e.fixed.Store(nil)
+		e.noPatch.Store(false)
 	}
 }
 
@@ -96,7 +97,7 @@ func (e *Endpoint[T]) readOnly(ctx context.Context) (map[string]bool, error) {
 		return *names, nil
 	}
 	names := map[string]bool{"meta": true, "groups": true}
-	d, _, err := e.client.get(ctx, "Schemas", []string{"Schemas"}, nil)
+	d, err := e.client.get(ctx, "Schemas")
 	switch {
 	case err == nil:
 		_, v := member(d, "Resources")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -190,9 +189,10 @@ func (e *Endpoint[T]) put(ctx context.Context, key entity.Key, r *ref, diffs []d
 			return err
 		}
 		withBooleans(now)
-		if !reflect.DeepEqual(without(now, "meta"), without(r.doc, "meta")) {
+		if len(rules.Compare(now, without(r.doc, "meta"))) > 0 {
 			return a.is(sink.ErrConflict)
 		}
+		r = &ref{id: r.id, doc: now} // it may have more now
 	}
 	body := merged(r.doc, diffs)
 	writable(body, fixed)
