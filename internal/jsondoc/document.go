@@ -82,6 +82,11 @@ func Into(d Doc, v any) error {
 	if err != nil {
 		return errors.New("the document cannot be encoded as JSON")
 	}
+	return Unmarshal(data, v)
+}
+
+// Unmarshal is Into for a document that is not decoded.
+func Unmarshal(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	if err := dec.Decode(v); err != nil {

@@ -41,9 +41,9 @@ func TestMemory(t *testing.T) {
 }
 
 func TestSQLite(t *testing.T) {
-	db := sqlite(t, filepath.Join(t.TempDir(), "journal.db"))
-	testJournal(t, func() republish.Journal { return openSQL(t, db, "people") })
-	testSQL(t, db)
+	file := filepath.Join(t.TempDir(), "journal.db")
+	testJournal(t, func() republish.Journal { return openSQL(t, sqlite(t, file), "people") })
+	testSQL(t, sqlite(t, file))
 }
 
 // testJournal checks the rules of Journal. Each call of open is another instance.

@@ -206,13 +206,13 @@ func next(t *testing.T, messages <-chan *message.Message) notification.Notificat
 }
 
 func TestPostgreSQL(t *testing.T) {
+	database := server.SharedPostgreSQL(t).NewDatabase(t)
 	open := func() *sql.DB {
-		db, err := sql.Open("pgx", server.SharedPostgreSQL(t).NewDatabase(t))
+		db, err := sql.Open("pgx", database)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		return db
 	}
-	db := open()
-	testJournal(t, func() republish.Journal { return openSQL(t, db, "people") })
-	testSQL(t, db)
+	testJournal(t, func() republish.Journal { return openSQL(t, open(), "people") })
+	testSQL(t, open())
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,11 +61,12 @@ func TestPublishesChangesOnly(t *testing.T) {
 // TestEveryStep gives each step of a change each fault, and then tries again, by
 // the same instance and by another.
 func TestEveryStep(t *testing.T) {
+	db := sqlite(t, filepath.Join(t.TempDir(), "journal.db"))
 	for kind := refused; kind <= after; kind++ {
 		for step := 1; step <= 7; step++ {
 			for _, wanted := range []*row{{Name: "b"}, nil} {
 				t.Run(fmt.Sprint(kind, " ", step, " ", wanted == nil), func(t *testing.T) {
-					w := newWorld(&republish.Memory{})
+					w := newWorld(openSQL(t, db, t.Name()))
 					w.rows[key] = row{Name: "a"}
 					call := func() (sink.Change, error) {
 						s := w.sink(t, republish.Config{})

@@ -63,7 +63,9 @@ func (t *Target[T]) setHeader(req *http.Request, c call) {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	maps.Copy(req.Header, c.header)
-	req.Header.Set("Accept", "application/json")
+	if len(req.Header["Accept"]) == 0 {
+		req.Header.Set("Accept", "application/json")
+	}
 	// Compression changes ETags on some servers, so that they never match again.
 	req.Header.Set("Accept-Encoding", "identity")
 	if c.body != nil {

@@ -104,8 +104,9 @@ type Config struct {
 	// none, and a 409 is a value that must be unique.
 	Version string
 	// IdempotencyKey is the name of a header that keeps a target from adding an
-	// entity twice: "Idempotency-Key". It is the same for the same document.
-	// Default: none is sent.
+	// entity twice: "Idempotency-Key". It is the same for the same document, so
+	// that what is removed and soon added again as it was may be answered from the
+	// target's memory, and not be there. Default: none is sent.
 	IdempotencyKey string
 	// Sets are the arrays that are sets, with the member that tells their
 	// elements apart, "" for none: {"emails": "value"}. Default: the order of all
@@ -125,7 +126,8 @@ type Config struct {
 	// usual. Its errors must hold no value.
 	Judge func(Answer) error
 
-	// Header is sent with every request, for secrets too: it is never printed.
+	// Header is sent with every request, for secrets too: it is never printed. An
+	// Accept there is in place of "application/json".
 	Header http.Header
 	// Timeout ends one request, at the last byte of the answer. Default 30 s.
 	Timeout time.Duration
@@ -213,7 +215,7 @@ func (c Config) validate() error {
 func (c Config) validateHeader() error {
 	for name, values := range c.Header {
 		switch textproto.CanonicalMIMEHeaderKey(name) {
-		case "Accept", "Accept-Encoding", "Content-Type", "If-Match", "If-None-Match":
+		case "Accept-Encoding", "Content-Type", "If-Match", "If-None-Match":
 			return fmt.Errorf("Header: %s is set for each request", name)
 		}
 		for _, v := range values {

@@ -64,6 +64,30 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
+func TestHeader(t *testing.T) {
+	seen := http.Header{}
+	header := roundTrip(func(r *http.Request) (*http.Response, error) {
+		seen = r.Header
+		return nil, errors.New("enough")
+	})
+	for _, accept := range []string{"", "application/json+canvas-string-ids"} {
+		cfg := rest.Config{Header: http.Header{"authorization": {"s3cret"}}}
+		want := "application/json"
+		if accept != "" {
+			cfg.Header["Accept"], want = []string{accept}, accept
+		}
+		target, err := rest.New[doc](&http.Client{Transport: header}, base, cfg)
+		require.NoError(t, err)
+		_, _, err = target.Get(t.Context(), key)
+		require.Error(t, err)
+		require.Equal(t, http.Header{"Accept": {want}, "Accept-Encoding": {"identity"}, "Authorization": {"s3cret"}}, seen)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 func TestCheck(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

@@ -53,13 +53,13 @@ func Example() {
 		return
 	}
 
-	ctx, key := context.Background(), entity.Key{Type: "students", ID: "123456"}
+	ctx, ada := context.Background(), entity.Key{Type: "students", ID: "123456"}
 	show := func(change sink.Change, err error) { fmt.Println(change, err) }
-	show(users.Apply(ctx, key, account{Name: "Ada", Email: sink.Set("ada@example.org"), Active: true}))
-	show(users.Apply(ctx, key, account{Name: "Ada", Email: sink.Set("ada@example.org"), Active: true}))
-	show(users.Apply(ctx, key, account{Name: "Ada Lovelace", Active: true})) // the email is the platform's now
-	show(users.Remove(ctx, key))
-	show(users.Apply(ctx, key, account{Name: "Ada Lovelace", Active: true}))
+	show(users.Apply(ctx, ada, account{Name: "Ada", Email: sink.Set("ada@example.org"), Active: true}))
+	show(users.Apply(ctx, ada, account{Name: "Ada", Email: sink.Set("ada@example.org"), Active: true}))
+	show(users.Apply(ctx, ada, account{Name: "Ada Lovelace", Active: true})) // the email is the platform's now
+	show(users.Remove(ctx, ada))
+	show(users.Apply(ctx, ada, account{Name: "Ada Lovelace", Active: true}))
 	for _, body := range platform.writes {
 		fmt.Println(body[:min(len(body), 42)])
 	}
@@ -93,13 +93,13 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	key := entity.Key{ID: "a/b"}
+	odd := entity.Key{ID: "a/b"}
 	for _, want := range []map[string]any{
 		{"name": "Ada", "office": map[string]any{"room": "1.2"}},
 		{"name": "Ada", "office": map[string]any{"room": "3.4"}},
 		{"name": "Ada", "office": map[string]any{"floor": nil}}, // the room is the target's own now
 	} {
-		fmt.Println(s.Apply(context.Background(), key, want))
+		fmt.Println(s.Apply(context.Background(), odd, want))
 	}
 	fmt.Println(people.requests[len(people.requests)-1])
 	// Output:

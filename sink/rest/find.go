@@ -66,6 +66,9 @@ func (t *Target[T]) read(ctx context.Context, key entity.Key, id string) (*state
 		return nil, false, nil
 	}
 	st := &state{id: id, doc: doc, etag: a.Header.Get("ETag")}
+	if t.cfg.Unwrap == "" {
+		st.raw = a.Body
+	}
 	if v, ok := member(doc, t.cfg.ID); id == "" && ok {
 		st.id = text(v)
 	}

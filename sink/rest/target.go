@@ -71,6 +71,7 @@ func (t *Target[T]) LogValue() slog.Value { return slog.StringValue(t.String()) 
 type state struct {
 	id   string
 	doc  jsondoc.Doc
+	raw  []byte // doc, not decoded; nil if it is part of an answer
 	etag string
 }
 
@@ -104,7 +105,14 @@ func (t *Target[T]) Observe(ctx context.Context, key entity.Key, want T) (sink.F
 
 func (t *Target[T]) found(st *state) (sink.Found[T], error) {
 	have := sink.Found[T]{Ref: st}
-	if err := jsondoc.Into(st.doc, &have.Value); err != nil {
+	var err error
+	if st.raw != nil {
+		err = jsondoc.Unmarshal(st.raw, &have.Value)
+		st.raw = nil
+	} else {
+		err = jsondoc.Into(st.doc, &have.Value)
+	}
+	if err != nil {
 		return sink.Found[T]{}, failure.As(failure.Failed, t.failed(call{method: http.MethodGet, route: t.item.text}, 0, err.Error(), nil))
 	}
 	return have, nil
