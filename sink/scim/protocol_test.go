@@ -51,7 +51,7 @@ func patched(t *testing.T, s sent) []object {
 	return body.Operations
 }
 
-func apply2[T any](t *testing.T, s sink.Sink[T], key entity.Key, want T) string {
+func applied[T any](t *testing.T, s sink.Sink[T], key entity.Key, want T) string {
 	t.Helper()
 	change, err := s.Apply(t.Context(), key, want)
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func ada() scim.User {
 
 func patchesMinimally(t *testing.T, h *handle) {
 	s := ensured[scim.User](t, h, h.config())
-	require.Equal(t, "created", apply2(t, s, id("1"), ada()))
+	require.Equal(t, "created", applied(t, s, id("1"), ada()))
 	for _, tt := range []struct {
 		name   string
 		change func(u *scim.User)
@@ -106,11 +106,11 @@ func patchesMinimally(t *testing.T, h *handle) {
 			[]object{{"op": "remove", "path": "emails"}}},
 	} {
 		h.requests()
-		require.Equal(t, tt.says, apply2(t, s, id("1"), onto(t, h, tt.change)), tt.name)
+		require.Equal(t, tt.says, applied(t, s, id("1"), onto(t, h, tt.change)), tt.name)
 		sent := h.requests()
 		require.Equal(t, tt.ops, patched(t, sent[len(sent)-1]), tt.name)
 		require.NotEmpty(t, sent[len(sent)-1].match, tt.name)
-		require.Equal(t, "unchanged", apply2(t, s, id("1"), onto(t, h, tt.change)), tt.name)
+		require.Equal(t, "unchanged", applied(t, s, id("1"), onto(t, h, tt.change)), tt.name)
 		require.Len(t, h.requests(), 1, "one request finds that nothing differs")
 	}
 }
@@ -138,7 +138,7 @@ func patchesOneMember(t *testing.T, h *handle) {
 	s := ensured[scim.Group](t, h, h.config())
 	n := h.large
 	everybody := scim.Group{DisplayName: sink.Set("everybody"), Members: members(0, n)}
-	require.Equal(t, "created", apply2(t, s, id("g"), everybody))
+	require.Equal(t, "created", applied(t, s, id("g"), everybody))
 	for _, tt := range []struct {
 		members sink.Optional[[]scim.Member]
 		ops     []object
@@ -151,7 +151,7 @@ func patchesOneMember(t *testing.T, h *handle) {
 		}},
 	} {
 		h.requests()
-		require.Equal(t, "updated(members)", apply2(t, s, id("g"), scim.Group{Members: tt.members}))
+		require.Equal(t, "updated(members)", applied(t, s, id("g"), scim.Group{Members: tt.members}))
 		sent := h.requests()
 		require.Len(t, sent, 2, "a read and a write")
 		require.Equal(t, tt.ops, patched(t, sent[1]))
@@ -164,9 +164,9 @@ func patchesInPieces(t *testing.T, h *handle) {
 	cfg := h.config()
 	cfg.PatchSize = 100
 	s := ensured[scim.Group](t, h, cfg)
-	require.Equal(t, "created", apply2(t, s, id("g"), scim.Group{DisplayName: sink.Set("g"), Members: members(0, 130)}))
+	require.Equal(t, "created", applied(t, s, id("g"), scim.Group{DisplayName: sink.Set("g"), Members: members(0, 130)}))
 	h.requests()
-	require.Equal(t, "updated(displayName, members)", apply2(t, s, id("g"), scim.Group{DisplayName: sink.Set("h"), Members: members(120, 350)}))
+	require.Equal(t, "updated(displayName, members)", applied(t, s, id("g"), scim.Group{DisplayName: sink.Set("h"), Members: members(120, 350)}))
 	sizes := []int{}
 	for _, s := range h.requests()[1:] {
 		n := 0
@@ -178,14 +178,14 @@ func patchesInPieces(t *testing.T, h *handle) {
 		require.NotEmpty(t, s.match, "each piece is for the resource as the one before left it")
 	}
 	require.Equal(t, []int{100, 100, 100, 41}, sizes)
-	require.Equal(t, "unchanged", apply2(t, s, id("g"), scim.Group{Members: members(120, 350)}))
+	require.Equal(t, "unchanged", applied(t, s, id("g"), scim.Group{Members: members(120, 350)}))
 }
 
 func putsTheWhole(t *testing.T, h *handle) {
 	cfg := h.config()
 	cfg.Write = scim.Put
 	s := ensured[scim.User](t, h, cfg)
-	require.Equal(t, "created", apply2(t, s, id("1"), ada()))
+	require.Equal(t, "created", applied(t, s, id("1"), ada()))
 	require.NoError(t, h.patch("Users", id("1"), object{"op": "add", "path": "nickName", "value": "A"},
 		object{"op": "add", "path": "emails", "value": []any{object{"value": "x@example.org", "type": "other"}}}))
 	h.requests()
@@ -193,7 +193,7 @@ func putsTheWhole(t *testing.T, h *handle) {
 	want.Emails = sink.Optional[[]scim.Value]{}
 	want.Title = sink.Set("Countess")
 	want.Name.FamilyName = sink.Null[string]()
-	require.Equal(t, "updated(name.familyName, title)", apply2(t, s, id("1"), want))
+	require.Equal(t, "updated(name.familyName, title)", applied(t, s, id("1"), want))
 	requests := h.requests()
 	put := requests[len(requests)-1]
 	require.Equal(t, "PUT", put.method)
@@ -230,7 +230,7 @@ func keepsOtherTypes(t *testing.T, h *handle) {
 			{nil, "updated(emails)"},
 			{nil, "unchanged"},
 		} {
-			require.Equal(t, tt.says, apply2(t, s, id(name), scim.User{UserName: sink.Set(name), Emails: sink.Set(tt.emails)}))
+			require.Equal(t, tt.says, applied(t, s, id(name), scim.User{UserName: sink.Set(name), Emails: sink.Set(tt.emails)}))
 			held := fmt.Sprint(h.one("Users", id(name))["emails"])
 			require.Contains(t, held, "private@example.org")
 			require.Contains(t, held, "none@example.org")
@@ -248,19 +248,19 @@ func findsUserNames(t *testing.T, h *handle) {
 	cfg.Key = "userName"
 	cfg.Value = func(key entity.Key) string { return key.ID + "A" }
 	s := ensured[scim.User](t, h, cfg)
-	require.Equal(t, "unchanged", apply2(t, s, id("AD"), scim.User{Title: sink.Set("Countess")}))
-	require.Equal(t, "updated(externalId)", apply2(t, s, id("ad"), scim.User{ExternalID: sink.Set("x")}))
-	require.Equal(t, "created", apply2(t, s, id("ev"), scim.User{}))
+	require.Equal(t, "unchanged", applied(t, s, id("AD"), scim.User{Title: sink.Set("Countess")}))
+	require.Equal(t, "updated(externalId)", applied(t, s, id("ad"), scim.User{ExternalID: sink.Set("x")}))
+	require.Equal(t, "created", applied(t, s, id("ev"), scim.User{}))
 	require.Len(t, h.list("Users", ""), 2)
 
 	other := ensured[scim.User](t, h, h.config())
-	require.Equal(t, "unchanged", apply2(t, other, id("x"), scim.User{UserName: sink.Set("ADA")}))
+	require.Equal(t, "unchanged", applied(t, other, id("x"), scim.User{UserName: sink.Set("ADA")}))
 }
 
 func meetsTakenName(t *testing.T, h *handle) {
 	s := ensured[scim.User](t, h, h.config())
-	require.Equal(t, "created", apply2(t, s, id("1"), scim.User{UserName: sink.Set("ada")}))
-	require.Equal(t, "created", apply2(t, s, id("2"), scim.User{UserName: sink.Set("eve")}))
+	require.Equal(t, "created", applied(t, s, id("1"), scim.User{UserName: sink.Set("ada")}))
+	require.Equal(t, "created", applied(t, s, id("2"), scim.User{UserName: sink.Set("eve")}))
 	for _, key := range []entity.Key{id("2"), id("3")} {
 		_, err := s.Apply(t.Context(), key, scim.User{UserName: sink.Set("ADA")})
 		require.Equal(t, failure.Failed, failure.Of(err))
@@ -288,14 +288,14 @@ func tellsIDs(t *testing.T, h *handle) {
 func deactivates(t *testing.T, h *handle) {
 	s, err := sink.Ensure(endpoint[scim.User](t, h, h.config()), sink.EnsureConfig[scim.User]{Removal: scim.Deactivate()})
 	require.NoError(t, err)
-	require.Equal(t, "created", apply2(t, s, id("1"), ada()))
+	require.Equal(t, "created", applied(t, s, id("1"), ada()))
 	for _, says := range []string{"disabled(active)", "unchanged"} {
 		change, err := s.Remove(t.Context(), id("1"))
 		require.NoError(t, err)
 		require.Equal(t, says, change.String())
 		require.Equal(t, false, h.one("Users", id("1"))["active"])
 	}
-	require.Equal(t, "updated(active)", apply2(t, s, id("1"), ada()))
+	require.Equal(t, "updated(active)", applied(t, s, id("1"), ada()))
 }
 
 func checks(t *testing.T, h *handle) {

@@ -29,8 +29,8 @@ func TestConfigurationIsReadOnce(t *testing.T) {
 	h := f.start(t)
 	s := ensured[scim.User](t, h, h.config())
 	for n := range 3 {
-		apply2(t, s, id("1"), scim.User{UserName: sink.Set(fmt.Sprint("user", n))})
-		apply2(t, s, id("2"), ada())
+		applied(t, s, id("1"), scim.User{UserName: sink.Set(fmt.Sprint("user", n))})
+		applied(t, s, id("2"), ada())
 	}
 	require.Equal(t, 1, h.asks())
 
@@ -40,7 +40,7 @@ func TestConfigurationIsReadOnce(t *testing.T) {
 	require.Error(t, err)
 	f.answers("none", "", 0, "")
 	require.Zero(t, h.asks())
-	apply2(t, s, id("1"), scim.User{UserName: sink.Set("y")})
+	applied(t, s, id("1"), scim.User{UserName: sink.Set("y")})
 	require.Equal(t, 1, h.asks())
 
 	// One that is about the moment does not.
@@ -48,7 +48,7 @@ func TestConfigurationIsReadOnce(t *testing.T) {
 	_, err = s.Apply(t.Context(), id("3"), scim.User{UserName: sink.Set("x")})
 	require.Error(t, err)
 	f.answers("none", "", 0, "")
-	apply2(t, s, id("1"), scim.User{UserName: sink.Set("z")})
+	applied(t, s, id("1"), scim.User{UserName: sink.Set("z")})
 	require.Zero(t, h.asks())
 }
 
@@ -58,8 +58,8 @@ func TestConfigurationIsOverruled(t *testing.T) {
 		cfg := h.config()
 		cfg.Write = write
 		s := ensured[scim.User](t, h, cfg)
-		apply2(t, s, id("1"), ada())
-		apply2(t, s, id("1"), scim.User{Title: sink.Set("Countess")})
+		applied(t, s, id("1"), ada())
+		applied(t, s, id("1"), scim.User{Title: sink.Set("Countess")})
 		require.Zero(t, h.asks())
 	}
 }
@@ -113,7 +113,7 @@ func TestReadOnlyAttributesAreNotPut(t *testing.T) {
 		enterprise: object{"department": "x"},
 	}))
 	s := ensured[scim.User](t, h, h.config())
-	require.Equal(t, "updated(title)", apply2(t, s, id("1"), scim.User{Title: sink.Set("Countess")}))
+	require.Equal(t, "updated(title)", applied(t, s, id("1"), scim.User{Title: sink.Set("Countess")}))
 	requests := h.requests()
 	put := requests[len(requests)-1]
 	require.Equal(t, "PUT", put.method)
@@ -123,7 +123,7 @@ func TestReadOnlyAttributesAreNotPut(t *testing.T) {
 	for _, name := range []string{"id", "nickName", "department"} {
 		require.Contains(t, put.body, `"`+name+`"`)
 	}
-	apply2(t, s, id("1"), scim.User{Title: sink.Set("Lady")})
+	applied(t, s, id("1"), scim.User{Title: sink.Set("Lady")})
 	for _, r := range h.requests() {
 		require.NotContains(t, r.uri, "Schemas", "they are read once")
 	}
@@ -232,8 +232,8 @@ func TestTwoCreateAGroup(t *testing.T) {
 	require.ErrorIs(t, e.Create(t.Context(), id("1"), group), sink.ErrExists)
 	require.Equal(t, "id-1", h.one("Groups", id("1"))["id"])
 	s := ensured[scim.Group](t, h, cfg)
-	require.Equal(t, "unchanged", apply2(t, s, id("1"), group))
-	require.Equal(t, "created", apply2(t, ensured[scim.Group](t, h, h.config()), id("2"), group))
+	require.Equal(t, "unchanged", applied(t, s, id("1"), group))
+	require.Equal(t, "created", applied(t, ensured[scim.Group](t, h, h.config()), id("2"), group))
 }
 
 // TestTypesAreHostile holds that no type of a value gets into a path as syntax.
@@ -245,8 +245,8 @@ func TestTypesAreHostile(t *testing.T) {
 			{{Value: "a", Type: text}, {Value: "b", Type: "work"}}, {{Value: "c", Type: text}, {Value: "b", Type: "work"}}, {{Value: "b", Type: "work"}},
 		} {
 			want := scim.User{UserName: sink.Set("ada"), Emails: sink.Set(emails)}
-			apply2(t, s, id("1"), want)
-			require.Equal(t, "unchanged", apply2(t, s, id("1"), want), text)
+			applied(t, s, id("1"), want)
+			require.Equal(t, "unchanged", applied(t, s, id("1"), want), text)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func TestPatchIsOnlyAdvertised(t *testing.T) {
 		s := ensured[scim.User](t, h, h.config())
 		methods := ""
 		for n := range 3 {
-			apply2(t, s, id("1"), scim.User{UserName: sink.Set("ada"), Title: sink.Set(fmt.Sprint(n))})
+			applied(t, s, id("1"), scim.User{UserName: sink.Set("ada"), Title: sink.Set(fmt.Sprint(n))})
 		}
 		for _, r := range h.requests() {
 			if r.method != "GET" {

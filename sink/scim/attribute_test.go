@@ -33,21 +33,21 @@ type person struct {
 func appliesOwnType(t *testing.T, h *handle) {
 	s := ensured[person](t, h, h.config())
 	want := person{User: ada(), Password: sink.Set("s3cret"), Groups: []string{"ours to ask, not to say"}, ID: "no"}
-	require.Equal(t, "created", apply2(t, s, id("1"), want))
+	require.Equal(t, "created", applied(t, s, id("1"), want))
 	sent := h.requests()
 	require.Contains(t, sent[len(sent)-1].body, `"password":"s3cret"`)
 	require.NotContains(t, sent[len(sent)-1].body, "groups")
 	want.Password = sink.Set("another")
-	require.Equal(t, "unchanged", apply2(t, s, id("1"), want))
+	require.Equal(t, "unchanged", applied(t, s, id("1"), want))
 
 	byMap := ensured[map[string]any](t, h, scim.Config{
 		Auth: h.auth, Transport: h, Path: "Users", Schemas: []string{"urn:ietf:params:scim:schemas:core:2.0:User"},
 	})
-	require.Equal(t, "updated(name.givenName, title)", apply2(t, byMap, id("1"),
+	require.Equal(t, "updated(name.givenName, title)", applied(t, byMap, id("1"),
 		map[string]any{"title": "Countess", "name": map[string]any{"givenName": "Augusta"}, "emails": []any{
 			map[string]any{"value": "ada@example.com"}, map[string]any{"type": "work"},
 		}}))
-	require.Equal(t, "created", apply2(t, byMap, id("2"), map[string]any{"userName": "eve", "nickName": nil}))
+	require.Equal(t, "created", applied(t, byMap, id("2"), map[string]any{"userName": "eve", "nickName": nil}))
 }
 
 func clears(t *testing.T, h *handle) {
@@ -58,15 +58,15 @@ func clears(t *testing.T, h *handle) {
 		full := ada()
 		full.UserName = sink.Set("user" + name)
 		full.Enterprise.Manager = sink.Set(scim.Manager{Value: "m"})
-		require.Equal(t, "created", apply2(t, s, id(name), full))
+		require.Equal(t, "created", applied(t, s, id(name), full))
 		none := scim.User{
 			Name:   scim.Name{GivenName: sink.Null[string](), FamilyName: sink.Null[string]()},
 			Emails: sink.Set([]scim.Value{}), Title: sink.Null[string](),
 			Enterprise: scim.Enterprise{Manager: sink.Null[scim.Manager](), Department: sink.Set("")},
 		}
 		require.Equal(t, "updated(emails, name.familyName, name.givenName, "+enterprise+":department, "+enterprise+":manager)",
-			apply2(t, s, id(name), none))
-		require.Equal(t, "unchanged", apply2(t, s, id(name), none))
+			applied(t, s, id(name), none))
+		require.Equal(t, "unchanged", applied(t, s, id(name), none))
 		r := h.one("Users", id(name))
 		require.NotContains(t, r, "emails")
 		require.Equal(t, object{"department": ""}, r[enterprise])
@@ -83,7 +83,7 @@ var hostile = []string{
 
 func survivesHostileValues(t *testing.T, h *handle) {
 	witness := ensured[scim.User](t, h, h.config())
-	require.Equal(t, "created", apply2(t, witness, id("witness"), ada()))
+	require.Equal(t, "created", applied(t, witness, id("witness"), ada()))
 	for _, write := range []scim.Write{scim.Patch, scim.Put} {
 		cfg := h.config()
 		cfg.Write = write
@@ -107,12 +107,12 @@ func survivesHostileValues(t *testing.T, h *handle) {
 			}
 			next := hostile[(i+1)%len(hostile)]
 			for _, want := range []scim.User{user(text, "x"), user(text, next), user(next, text)} {
-				require.NotEqual(t, "unchanged", apply2(t, users, id(text), want), text)
-				require.Equal(t, "unchanged", apply2(t, users, id(text), want), text)
+				require.NotEqual(t, "unchanged", applied(t, users, id(text), want), text)
+				require.Equal(t, "unchanged", applied(t, users, id(text), want), text)
 			}
 			for _, want := range []scim.Group{group(text), group(next, text), group(next)} {
-				require.NotEqual(t, "unchanged", apply2(t, groups, id(text), want), text)
-				require.Equal(t, "unchanged", apply2(t, groups, id(text), want), text)
+				require.NotEqual(t, "unchanged", applied(t, groups, id(text), want), text)
+				require.Equal(t, "unchanged", applied(t, groups, id(text), want), text)
 			}
 			for _, s := range []interface {
 				Remove() (sink.Change, error)
@@ -121,7 +121,7 @@ func survivesHostileValues(t *testing.T, h *handle) {
 				require.NoError(t, err, text)
 				require.Equal(t, sink.Removed, change.Op, text)
 			}
-			require.Equal(t, "unchanged", apply2(t, witness, id("witness"), ada()), text)
+			require.Equal(t, "unchanged", applied(t, witness, id("witness"), ada()), text)
 		}
 	}
 	require.Len(t, h.list("Users", ""), 1)
@@ -166,8 +166,8 @@ func races(t *testing.T, h *handle) {
 		list := []scim.Member{{Value: "always", Type: "User"}, {Value: "m" + strconv.Itoa(n), Type: "User"}}
 		return scim.Group{DisplayName: sink.Set("group"), Members: sink.Set(list)}
 	}
-	require.Equal(t, "created", apply2(t, ensured[scim.User](t, h, cfg), id("1"), user(0)))
-	require.Equal(t, "created", apply2(t, ensured[scim.Group](t, h, cfg), id("1"), group(0)))
+	require.Equal(t, "created", applied(t, ensured[scim.User](t, h, cfg), id("1"), user(0)))
+	require.Equal(t, "created", applied(t, ensured[scim.Group](t, h, cfg), id("1"), group(0)))
 	userID, groupID := h.one("Users", id("1"))["id"].(string), h.one("Groups", id("1"))["id"].(string)
 	var wg sync.WaitGroup
 	errs := make(chan error, 10*rounds)
