@@ -42,7 +42,8 @@ func TestRun(t *testing.T) {
 				have, found, err := users.Get(t.Context(), key)
 				require.NoError(t, err)
 				_, former := removal().Disabled(have.Value)
-				return !found || former && have.Value.Active.Any() == false
+				active, set := have.Value.Active.Get()
+				return !found || former && set && !active
 			}
 			_, found, fields, err := users.Observe(t.Context(), key, want)
 			require.NoError(t, err)
