@@ -34,16 +34,12 @@ func (t tree) toRow(ctx context.Context, key entity.Key, u Unit) (connector.Desi
 	if err != nil {
 		return connector.Desired[Row]{}, err
 	}
-	ready := u.Parent == nil || found && same(u.Parent, have.Value.Parent)
-	if !ready {
-		ready, err = t.ready(ctx, key, above(key, *u.Parent))
-	}
-	if err != nil || ready {
-		return connector.Present(Row(u)), err
+	if found && same(u.Parent, have.Value.Parent) {
+		return connector.Present(Row(u)), nil
 	}
 	blockers, err := t.blockers(ctx, key, u)
-	if err != nil {
-		return connector.Desired[Row]{}, err
+	if err != nil || len(blockers) == 0 {
+		return connector.Present(Row(u)), err
 	}
 	// Until then the table keeps what it has: nothing, or the unit where it was.
 	wait := connector.Absent[Row]()
@@ -58,10 +54,7 @@ func (t tree) toRow(ctx context.Context, key entity.Key, u Unit) (connector.Desi
 // look again. It is an error if that unit cannot be written: to ask for it again
 // and again would not help, and errors are repeated with growing delays.
 func (t tree) next(ctx context.Context, blockers []entity.Key) (next []entity.Key, at time.Time, err error) {
-	at = time.Now().Add(soon * time.Duration(max(1, len(blockers))))
-	if len(blockers) == 0 {
-		return nil, at, nil // it has come right meanwhile
-	}
+	at = time.Now().Add(soon * time.Duration(len(blockers)))
 	next = blockers[len(blockers)-1:]
 	row, _, err := t.store.Get(ctx, flow, next[0])
 	switch {
@@ -93,26 +86,24 @@ func (t tree) ready(ctx context.Context, unit, parent entity.Key) (bool, error) 
 }
 
 // blockers goes up from a unit, in the register, and returns those above it that
-// are not in their place in the table. The last one can be written now.
-func (t tree) blockers(ctx context.Context, key entity.Key, u Unit) (blockers []entity.Key, err error) {
-	for seen := map[entity.Key]bool{key: true}; u.Parent != nil; seen[key] = true {
+// nothing can be put below yet. The last one can be written now.
+func (t tree) blockers(ctx context.Context, unit entity.Key, u Unit) (blockers []entity.Key, err error) {
+	key := unit
+	for seen := map[entity.Key]bool{unit: true}; u.Parent != nil; seen[key] = true {
 		key = above(key, *u.Parent)
 		if seen[key] {
 			return nil, errors.New("parent: the register has units in a circle, at this one or above it; correct it there")
 		}
+		if ready, err := t.ready(ctx, unit, key); err != nil || ready {
+			return blockers, err
+		}
+		blockers = append(blockers, key)
 		u, err = t.register.Fetch(ctx, source.Request{Key: key, Fresh: true, Flow: flow})
 		if failure.Of(err) == failure.Gone {
 			return nil, failure.As(failure.Failed, errors.New("parent: the register lacks a unit above this one; correct it there"))
 		}
 		if err != nil {
 			return nil, err
-		}
-		have, found, err := t.table.Get(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		if !found || !same(have.Value.Parent, u.Parent) {
-			blockers = append(blockers, key)
 		}
 	}
 	return blockers, nil
