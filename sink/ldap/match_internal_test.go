@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -142,12 +143,13 @@ func FuzzNormalDN(f *testing.F) {
 
 func TestCutRange(t *testing.T) {
 	for name, want := range map[string]part{
-		"member;range=0-1499":      {[]string{"member"}, 1500},
-		"member;range=1500-*":      {[]string{"member"}, 0},
-		"member;range=0-0;binary":  {[]string{"member;binary"}, 1},
-		"member;range=9-1":         {[]string{"member"}, 0},
-		"member;range=nonsense":    {[]string{"member"}, 0},
-		"member;lang-nb;range=0-4": {[]string{"member;lang-nb"}, 5},
+		"member;range=0-1499":                {[]string{"member"}, 1500},
+		"member;range=1500-*":                {[]string{"member"}, 0},
+		"member;range=0-0;binary":            {[]string{"member;binary"}, 1},
+		"member;range=9-1":                   {[]string{"member"}, 0},
+		"member;range=nonsense":              {[]string{"member"}, 0},
+		"member;range=0-9223372036854775807": {[]string{"member"}, 0},
+		"member;lang-nb;range=0-4":           {[]string{"member;lang-nb"}, 5},
 	} {
 		rest, next, ranged := cutRange(name)
 		require.True(t, ranged)
@@ -155,4 +157,22 @@ func TestCutRange(t *testing.T) {
 	}
 	_, _, ranged := cutRange("member")
 	require.False(t, ranged)
+}
+
+// FuzzAnswer has what else a server sends that is taken apart: the names of
+// attributes, and diagnostic messages, of which only names of the schema are kept.
+func FuzzAnswer(f *testing.F) {
+	for _, seed := range []string{"member;range=0-1499", "cn;lang-nb;range=1-*;x", "mail: value #0", "a 'cn' b 'Ada' c", ";range=", "'"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := openldap()
+		name, next, ranged := cutRange(text)
+		require.Equal(t, ranged, strings.Contains(text, ";range="))
+		require.GreaterOrEqual(t, next, 0)
+		require.Equal(t, s.canonical(s.canonical(name)), s.canonical(name))
+		for _, known := range s.named(text) {
+			require.NotNil(t, s.types[strings.ToLower(known)])
+		}
+	})
 }

@@ -191,7 +191,7 @@ func cutRange(name string) (rest string, next int, ranged bool) {
 		before += ";" + after
 	}
 	var from, to int
-	if n, _ := fmt.Sscanf(option, "%d-%d", &from, &to); n == 2 && to >= from {
+	if n, _ := fmt.Sscanf(option, "%d-%d", &from, &to); n == 2 && to >= from && to < 1<<31-1 {
 		return before, to + 1, true
 	}
 	return before, 0, true
