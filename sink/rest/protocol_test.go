@@ -307,6 +307,7 @@ func TestAnswers(t *testing.T) {
 		{"a list of ids", bySearch, answer{body: `[1,2]`}, failure.Unavailable, "holds what is no object"},
 		{"a string", bySearch, answer{body: `"none"`}, failure.Unavailable, "neither an array nor an object"},
 		{"a page on another host", bySearch, answer{header: `Link: <https://evil.example.org/users>; rel=next`, body: `[]`}, failure.Unavailable, "another host, and is not followed"},
+		{"a page with a password", bySearch, answer{header: `Link: <https://u:p@api.example.org/users>; rel=next`, body: `[]`}, failure.Unavailable, "is not followed"},
 		{"a page without TLS", bySearch, answer{header: `Link: <http://api.example.org/users>; rel=next`, body: `[]`}, failure.Unavailable, "is not followed"},
 		{"more pages than are read", with(bySearch, func(c *rest.Config) { c.Pages = 1 }), answer{header: `Link: <?page=2>; rel=next`, body: `[]`}, failure.Failed, "and there are more"},
 	} {
