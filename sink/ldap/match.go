@@ -148,15 +148,19 @@ func normalDN(dn string) string {
 func normalPlainDN(dn string) (string, bool) {
 	blanks, parts, names := false, 1, 0
 	for i := range len(dn) {
-		switch c := dn[i]; {
-		case c >= 0x80, c < ' ', strings.IndexByte(`\"+;<>#`, c) >= 0:
+		switch c := dn[i]; c {
+		case '\\', '"', '+', ';', '<', '>', '#':
 			return "", false
-		case c == ' ':
+		case ' ':
 			blanks = true
-		case c == ',':
+		case ',':
 			parts++
-		case c == '=':
+		case '=':
 			names++
+		default:
+			if c >= 0x80 || c < ' ' {
+				return "", false
+			}
 		}
 	}
 	if parts != names {
