@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/entity"
@@ -51,6 +52,8 @@ func (in Input) decoder() notification.Decoder {
 type intake struct {
 	*session
 
+	crew *crew
+
 	// Watermill's handlers are called without a context of ours. stopping ends
 	// when the connector stops, waiting when its last run has ended.
 	stopping, waiting context.Context //nolint:containedctx // see above
@@ -58,8 +61,19 @@ type intake struct {
 
 func (in *intake) handler(input Input) message.NoPublishHandlerFunc {
 	decoder := input.decoder()
-	return func(msg *message.Message) error { return in.handle(input.Topic, decoder, msg) }
+	return func(msg *message.Message) error {
+		done := make(chan error, 1)
+		in.crew.do(func() {
+			err := errNoHandling
+			defer func() { done <- err }() // also when user code ends the goroutine
+			err = in.handle(input.Topic, decoder, msg)
+		})
+		return <-done
+	}
 }
+
+// errNoHandling is what comes of a message when user code ends its goroutine.
+var errNoHandling = errors.New("the handling of the message ended its goroutine (runtime.Goexit)")
 
 func (in *intake) handle(topic string, decoder notification.Decoder, msg *message.Message) error {
 	marks, err := in.resolveWhenAvailable(decoder, msg)
@@ -92,11 +106,14 @@ func (in *intake) handle(topic string, decoder notification.Decoder, msg *messag
 // resolveWhenAvailable resolves, and waits for whatever a flow's Keys needs and
 // finds unavailable.
 func (in *intake) resolveWhenAvailable(decoder notification.Decoder, msg *message.Message) ([]work.Mark, error) {
-	delays := newBackOff(time.Second, time.Minute)
+	var delays *backoff.ExponentialBackOff
 	for {
 		marks, err := in.resolve(in.stopping, decoder, msg)
 		if failure.Of(err) != failure.Unavailable {
 			return marks, err
+		}
+		if delays == nil {
+			delays = newBackOff(time.Second, time.Minute)
 		}
 		in.log.Warn("notification waits", "error", err)
 		select {
@@ -192,7 +209,7 @@ func (s *session) storeMarks(marks []work.Mark) ([]int64, error) {
 // untilStored repeats a write to the work store until it succeeds or ctx ends.
 // It logs an outage of the store once.
 func untilStored(ctx context.Context, log *slog.Logger, write func(context.Context) error) error {
-	delays := newBackOff(100*time.Millisecond, 5*time.Second)
+	var delays *backoff.ExponentialBackOff
 	for failures := 0; ; failures++ {
 		err := write(ctx)
 		if err == nil {
@@ -201,8 +218,11 @@ func untilStored(ctx context.Context, log *slog.Logger, write func(context.Conte
 			}
 			return nil
 		}
-		if failures == 0 && ctx.Err() == nil {
-			log.Warn("work store unavailable", "error", err)
+		if failures == 0 {
+			delays = newBackOff(100*time.Millisecond, 5*time.Second)
+			if ctx.Err() == nil {
+				log.Warn("work store unavailable", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

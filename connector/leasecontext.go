@@ -19,17 +19,3 @@ func (c leaseContext) Err() error {
 	}
 	return c.Context.Err()
 }
-
-// stageContext is the context of one stage of a run, which ends with the run's.
-type stageContext struct {
-	context.Context
-	run context.Context //nolint:containedctx // a context made of two
-}
-
-// Err implements context.Context.
-func (c stageContext) Err() error {
-	if c.Context.Err() == nil {
-		_ = c.run.Err() // ends the stage's too, if the lease has ended
-	}
-	return c.Context.Err()
-}

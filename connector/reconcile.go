@@ -96,8 +96,8 @@ func stage[R any](ctx context.Context, name string, timeout time.Duration, h hoo
 		return result, context.Cause(ctx)
 	}
 	observed, ended := h.begin(ctx, name)
-	limited, cancel := context.WithTimeout(observed, timeout)
-	defer cancel()
+	limited := newStageContext(observed, ctx, timeout)
+	defer limited.end()
 	returned := false
 	defer func() {
 		if !returned {
@@ -105,7 +105,7 @@ func stage[R any](ctx context.Context, name string, timeout time.Duration, h hoo
 		}
 		ended(err)
 	}()
-	result, err = step(stageContext{limited, ctx})
+	result, err = step(limited)
 	returned = true
 	switch {
 	case err == nil:

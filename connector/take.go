@@ -17,7 +17,8 @@ func (s *session) take(takeCtx, waitCtx context.Context, inputs []Input) error {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
 	router.AddMiddleware(s.cfg.Middleware...)
-	in := &intake{session: s, stopping: ctx, waiting: waitCtx}
+	in := &intake{session: s, crew: newCrew(), stopping: ctx, waiting: waitCtx}
+	defer in.crew.end()
 	subscriptions, err := subscribe(ctx, func() { cancel(nil) }, inputs)
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/entity"
@@ -51,15 +52,18 @@ type meter struct {
 	stage         metric.Float64Histogram
 	wait          metric.Float64Histogram
 	lag           metric.Float64Histogram
-	tracer        trace.Tracer
+	tracer        trace.Tracer // nil: nobody wants traces
 
-	intakes  sync.Map // of topic and outcome to their measurement option
+	intakes  sync.Map // of topic and outcome to their options
 	observed metric.Registration
 }
 
 func (s *session) newMeter() (*meter, error) {
 	api := s.cfg.MeterProvider.Meter(scope)
-	m := &meter{name: attrConnector.String(s.name), tracer: s.cfg.TracerProvider.Tracer(scope)}
+	m := &meter{name: attrConnector.String(s.name)}
+	if _, none := s.cfg.TracerProvider.(tracenoop.TracerProvider); !none {
+		m.tracer = s.cfg.TracerProvider.Tracer(scope)
+	}
 	var errs [11]error
 	m.notifications, errs[0] = api.Int64Counter("konnektor.notifications",
 		metric.WithUnit("{message}"), metric.WithDescription("Messages taken in, by what came of them: marked, irrelevant or rejected."))
@@ -132,42 +136,68 @@ func (s *session) observeRows(ctx context.Context, o metric.Observer, name attri
 // notified counts a message.
 func (m *meter) notified(topic, outcome string) {
 	key := [2]string{topic, outcome}
-	set, found := m.intakes.Load(key)
-	if !found {
-		set = metric.WithAttributeSet(attribute.NewSet(m.name, attrTopic.String(topic), attrOutcome.String(outcome)))
-		m.intakes.Store(key, set)
-	}
-	m.notifications.Add(context.Background(), 1, set.(metric.MeasurementOption)) //nolint:forcetypeassert // nothing else is stored
+	opts := cached(&m.intakes, key, func() options { return m.with(attrTopic.String(topic), attrOutcome.String(outcome)) })
+	m.notifications.Add(context.Background(), 1, opts.add...)
 }
+
+// options are the attributes of a measurement, as the instruments take them.
+type options struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+// with returns attributes, after the connector's name.
+func (m *meter) with(attrs ...attribute.KeyValue) options {
+	set := metric.WithAttributeSet(attribute.NewSet(append([]attribute.KeyValue{m.name}, attrs...)...))
+	return options{[]metric.AddOption{set}, []metric.RecordOption{set}}
+}
+
+// cached returns what a cache has for a key. There must be few keys.
+func cached[K comparable](cache *sync.Map, key K, of func() options) options {
+	opts, found := cache.Load(key)
+	if !found {
+		opts = of()
+		cache.Store(key, opts)
+	}
+	return opts.(options) //nolint:forcetypeassert // nothing else is stored
+}
+
+// span begins a span.
+func (m *meter) span(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+	if m.tracer == nil {
+		return ctx, noSpan
+	}
+	return m.tracer.Start(ctx, name, trace.WithSpanKind(kind))
+}
+
+var noSpan trace.Span = tracenoop.Span{}
 
 // flowMeter is a meter for one flow.
 type flowMeter struct {
 	*meter
 
 	flow     attribute.KeyValue
-	set      metric.MeasurementOption            // the flow
-	stages   map[string]metric.MeasurementOption // the flow and a stage
-	outcomes sync.Map                            // of ending to its measurement option
+	name     string             // of a run's span
+	opts     options            // the flow
+	stages   map[string]options // the flow and a stage
+	outcomes sync.Map           // of ending to its options
 }
 
 // ending is how a run ended, as metrics have it.
 type ending struct{ outcome, change string }
 
-// of returns the flow's attributes with an ending. There are few of them.
-func (m *flowMeter) of(e ending) metric.MeasurementOption {
-	if set, found := m.outcomes.Load(e); found {
-		return set.(metric.MeasurementOption) //nolint:forcetypeassert // nothing else is stored
-	}
-	set := metric.WithAttributeSet(attribute.NewSet(m.name, m.flow, attrOutcome.String(e.outcome), attrChange.String(e.change)))
-	m.outcomes.Store(e, set)
-	return set
+// of returns the flow's attributes with an ending.
+func (m *flowMeter) of(e ending) options {
+	return cached(&m.outcomes, e, func() options {
+		return m.with(m.flow, attrOutcome.String(e.outcome), attrChange.String(e.change))
+	})
 }
 
 func (m *meter) forFlow(flow string) *flowMeter {
-	f := &flowMeter{meter: m, flow: attrFlow.String(flow), stages: make(map[string]metric.MeasurementOption)}
-	f.set = metric.WithAttributeSet(attribute.NewSet(m.name, f.flow))
+	f := &flowMeter{meter: m, flow: attrFlow.String(flow), name: "reconcile " + flow, stages: make(map[string]options)}
+	f.opts = m.with(f.flow)
 	for _, stage := range []string{fetching, mapping, writing} {
-		f.stages[stage] = metric.WithAttributeSet(attribute.NewSet(m.name, f.flow, attrStage.String(stage)))
+		f.stages[stage] = m.with(f.flow, attrStage.String(stage))
 	}
 	return f
 }
@@ -178,7 +208,7 @@ func (m *flowMeter) observeLoop(o metric.Observer, status FlowStatus, open, acti
 		if b.Open {
 			n = 1
 		}
-		o.ObserveInt64(open, n, metric.WithAttributeSet(attribute.NewSet(m.name, m.flow, attrSystem.String(system))))
+		o.ObserveInt64(open, n, metric.WithAttributeSet(attribute.NewSet(m.meter.name, m.flow, attrSystem.String(system))))
 	}
 	at, over := make(map[string]int64), int64(0)
 	for _, r := range status.Runs {
@@ -187,23 +217,23 @@ func (m *flowMeter) observeLoop(o metric.Observer, status FlowStatus, open, acti
 			over++
 		}
 	}
-	for stage, set := range m.stages {
-		o.ObserveInt64(active, at[stage], set)
+	for stage := range m.stages {
+		o.ObserveInt64(active, at[stage], metric.WithAttributeSet(attribute.NewSet(m.meter.name, m.flow, attrStage.String(stage))))
 	}
-	o.ObserveInt64(stuck, over, m.set)
+	o.ObserveInt64(stuck, over, metric.WithAttributeSet(attribute.NewSet(m.meter.name, m.flow)))
 }
 
 // begin begins the span of a run, as a part of the trace that its notification
 // belongs to. It returns what to call when the outcome is stored.
 func (m *flowMeter) begin(ctx context.Context, r *run, hasher entity.Hasher) (context.Context, func(work.Outcome, report, error)) {
 	lease := r.lease
-	m.wait.Record(ctx, r.begun.Sub(lease.Due).Seconds(), m.set)
-	if lease.Cause.Trace != "" {
+	m.wait.Record(ctx, r.begun.Sub(lease.Due).Seconds(), m.opts.record...)
+	if lease.Cause.Trace != "" && m.tracer != nil {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": lease.Cause.Trace})
 	}
-	ctx, span := m.tracer.Start(ctx, "reconcile "+m.flow.Value.AsString(), trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := m.span(ctx, m.name, trace.SpanKindConsumer)
 	if span.IsRecording() {
-		span.SetAttributes(m.name, m.flow, attrEntity.String(hasher.Hash(lease.Key)),
+		span.SetAttributes(m.meter.name, m.flow, attrEntity.String(hasher.Hash(lease.Key)),
 			attrAttempt.Int(lease.Attempts+1), attrMessageID.String(lease.Cause.EventID))
 	}
 	return ctx, func(o work.Outcome, rep report, err error) {
@@ -215,11 +245,11 @@ func (m *flowMeter) begin(ctx context.Context, r *run, hasher entity.Hasher) (co
 		if o.Result == work.Done {
 			end.change = rep.change.Op.String()
 			if since, ok := lagsSince(lease); ok {
-				m.lag.Record(ctx, max(0, now.Sub(since).Seconds()), m.set)
+				m.lag.Record(ctx, max(0, now.Sub(since).Seconds()), m.opts.record...)
 			}
 		}
-		m.reconciles.Add(ctx, 1, m.of(end))
-		m.duration.Record(ctx, now.Sub(r.begun).Seconds(), m.set)
+		m.reconciles.Add(ctx, 1, m.of(end).add...)
+		m.duration.Record(ctx, now.Sub(r.begun).Seconds(), m.opts.record...)
 		if span.IsRecording() {
 			span.SetAttributes(attrOutcome.String(end.outcome), attrChange.String(end.change))
 		}
@@ -251,9 +281,9 @@ func (m *flowMeter) watch(r *run) func(context.Context, string) (context.Context
 	return func(ctx context.Context, stage string) (context.Context, func(error)) {
 		begun := time.Now()
 		r.stage.Store(&stageStatus{stage, begun})
-		ctx, span := m.tracer.Start(ctx, stage)
+		ctx, span := m.span(ctx, stage, trace.SpanKindInternal)
 		return ctx, func(err error) {
-			m.stage.Record(ctx, time.Since(begun).Seconds(), m.stages[stage])
+			m.stage.Record(ctx, time.Since(begun).Seconds(), m.stages[stage].record...)
 			if err != nil {
 				span.SetStatus(codes.Error, failure.Of(err).String())
 			}

@@ -4,6 +4,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
+	"hash"
+	"sync"
 )
 
 // Hasher turns keys into short names for logs, metrics and operators. The same
@@ -11,10 +13,15 @@ import (
 // a name can neither be reversed nor be guessed by trying all IDs.
 //
 // The zero Hasher works, with an empty secret: use it in tests only.
-type Hasher struct{ secret []byte }
+type Hasher struct {
+	secret []byte
+	macs   *sync.Pool // of hash.Hash with that secret, nil in the zero Hasher
+}
 
 // NewHasher returns a Hasher. A secret of 32 random bytes is recommended.
-func NewHasher(secret []byte) Hasher { return Hasher{secret: secret} }
+func NewHasher(secret []byte) Hasher {
+	return Hasher{secret, &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}}
+}
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
@@ -26,7 +33,12 @@ func (h Hasher) Hash(k Key) string {
 
 // Sum returns the HMAC-SHA-256 of the parts, one after the other.
 func (h Hasher) Sum(parts ...[]byte) []byte {
-	mac := hmac.New(sha256.New, h.secret)
+	if h.macs == nil {
+		h = NewHasher(h.secret)
+	}
+	mac := h.macs.Get().(hash.Hash) //nolint:forcetypeassert // nothing else is in it
+	defer h.macs.Put(mac)
+	mac.Reset()
 	for _, p := range parts {
 		mac.Write(p)
 	}
