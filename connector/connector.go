@@ -234,6 +234,7 @@ type session struct {
 	marks    *batch.Group[[]work.Mark, []int64]
 	outcomes *batch.Group[work.Outcome, error]
 	waiters  *waiters // nil: the store is durable
+	tide     tide
 
 	unstored atomic.Int64 // outcomes and marks, see the log
 }
@@ -372,6 +373,7 @@ func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int6
 	for i, set := range sets {
 		results[i], seqs = seqs[:len(set)], seqs[len(set):]
 	}
+	s.tide.in(len(sets))
 	s.signal()
 	return results, nil
 }
@@ -388,5 +390,6 @@ func (s *session) commitOutcomes(ctx context.Context, outcomes []work.Outcome) (
 		errs, err = s.cfg.Store.Finish(ctx, outcomes)
 		return err
 	})
+	s.tide.out(len(outcomes))
 	return errs, err
 }

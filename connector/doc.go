@@ -26,7 +26,9 @@
 //     way already is made good by another run (TestALateWriteIsMadeGood).
 //   - Coalesced, not dropped. Any number of notifications before a reconcile
 //     starts cost one reconcile; any number during it cost one more
-//     (TestMarksDuringARunCostOneMore).
+//     (TestMarksDuringARunCostOneMore). While notifications come in faster than
+//     runs can follow, entities wait for others about them, for [Flow.Gather] at
+//     most (TestATideIsTakenInFirst, TestATideDelaysNobodyForLong).
 //   - Fresh. A reconcile that a notification caused asks the source for its
 //     state past caches, in a fetch that begins after the notification came
 //     (TestTargetFollowsSource), until one has succeeded

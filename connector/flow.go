@@ -41,6 +41,11 @@ type Flow[S, T any] struct {
 	// Rate is how many entities are reconciled per second at most, by each
 	// instance. A second's worth may come at once. Default: no limit.
 	Rate float64
+	// Gather is how long entities may wait for further notifications while these
+	// come in faster than runs can follow, hundreds at once: one run then does for
+	// several. A notification that comes alone never waits. Default 1 second;
+	// negative: never. With a store that is not durable, nothing waits.
+	Gather time.Duration
 	// Timeout bounds each of fetching, mapping and writing. Default 1 minute.
 	Timeout time.Duration
 	// Retry says how the failures of a single entity are repeated.
@@ -105,6 +110,7 @@ type flow struct {
 	keys      func(context.Context, notification.Notification) ([]entity.Key, error)
 	workers   int
 	rate      float64
+	gather    time.Duration
 	timeout   time.Duration
 	retry     Retry
 	reconcile func(context.Context, source.Request, hooks) (report, error)
@@ -124,6 +130,7 @@ func (f Flow[S, T]) define() (*flow, error) {
 		keys:      f.Keys,
 		workers:   orDefault(f.Workers, 8),
 		rate:      f.Rate,
+		gather:    max(0, orDefault(f.Gather, time.Second)),
 		timeout:   f.Timeout,
 		retry:     f.Retry.withDefaults(),
 		reconcile: f.reconcile,

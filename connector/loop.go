@@ -31,6 +31,7 @@ type loop struct {
 	wake  chan struct{} // holds one: something may have become due or free
 	idle  chan *run     // to goroutines that have nothing to do
 	turns int           // how often rows were leased
+	rest  time.Time     // during a tide, before when there is nothing to lease
 
 	source, sink *breaker
 
@@ -181,6 +182,13 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 		return again, nil
 	}
 	req := work.LeaseRequest{Flow: l.flow.name, Owner: l.owner, N: allowed, TTL: l.cfg.Lease}
+	tideEnds := l.tideEnds()
+	if !tideEnds.IsZero() {
+		if time.Now().Before(l.rest) {
+			return l.rest, nil
+		}
+		req.Waited = l.flow.gather
+	}
 	if l.turns++; l.turns%byAgeEvery == 0 {
 		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
 	}
@@ -219,8 +227,27 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 			l.signal() // for when there are tokens again
 		}
 		return time.Time{}, nil // the end of a run will tell
+	case req.Waited > 0:
+		l.rest = earlier(tideEnds, time.Now().Add(tideWindow))
+		return l.rest, nil
 	}
 	return l.cfg.Store.NextDue(ctx, l.flow.name)
+}
+
+// tideEnds returns until when entities wait for further notifications, the zero
+// time if they do not.
+func (l *loop) tideEnds() time.Time {
+	if l.flow.gather == 0 || l.waiters != nil {
+		return time.Time{}
+	}
+	return l.tide.ends()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // work does a run, and then others: a goroutine that has grown its stack once is

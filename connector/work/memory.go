@@ -102,8 +102,9 @@ func (m *Memory) Lease(ctx context.Context, req LeaseRequest) ([]Lease, error) {
 	}
 	now := time.Now()
 	var due []*memoryRow
+	since := millisOf(now.Add(-max(0, req.Waited)))
 	for len(due) < req.N {
-		r := f.pop(req.Order, millisOf(now))
+		r := f.pop(req.Order, since)
 		if r == nil {
 			break
 		}

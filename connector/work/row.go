@@ -147,6 +147,10 @@ type LeaseRequest struct {
 	N     int           // how many rows at most, a limit
 	TTL   time.Duration // how long the leases last, unless renewed
 	Order Order
+	// Waited is for how long rows must have been due to be leased, 0: they are
+	// due. Less than 0 counts as 0. Who waits shares one run among the marks that
+	// come meanwhile.
+	Waited time.Duration
 }
 
 // Lease is the right to reconcile one row until a time.

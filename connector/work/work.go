@@ -43,8 +43,8 @@ type Store interface {
 	// It returns the new Dirty number of each mark's row, in the marks' order.
 	Mark(ctx context.Context, marks []Mark) ([]int64, error)
 
-	// Lease takes up to N rows of a flow that are due and that nobody holds, in
-	// the request's order. A row whose lease has expired is due since the expiry.
+	// Lease takes up to N rows of a flow that are due, and have been for as long
+	// as the request says, and that nobody holds, in the request's order. A row whose lease has expired is due since the expiry.
 	// The row's due time and its Later times up to now are consumed: what stands
 	// there afterwards came during the run. A parked row starts afresh. Every
 	// lease has a new token.

@@ -108,7 +108,7 @@ func (ss session) ready(req work.LeaseRequest, now time.Time) (due []readyRow, _
 			limit -= len(due)
 		}
 		more, err := collect(ss, func(rows *sql.Rows, r *readyRow) error { return rows.Scan(&r.rid, &r.since) },
-			sqlReady, req.Flow, p, stamp(now), limit)
+			sqlReady, req.Flow, p, stamp(now.Add(-max(0, req.Waited))), limit)
 		if err != nil {
 			return nil, err
 		}

@@ -54,7 +54,7 @@ const (
 ), picked AS MATERIALIZED (
 	SELECT r.flow, r.type, r.id, r.free FROM level CROSS JOIN LATERAL (
 		SELECT flow, type, id, free FROM {schema}.work
-		WHERE flow = $1 AND priority = level.p AND free <= {now} AND free < 'infinity'
+		WHERE flow = $1 AND priority = level.p AND free <= {now} - $5::bigint * interval '1 millisecond' AND free < 'infinity'
 		ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 	) AS r
 	LIMIT (SELECT $2::bigint)
@@ -62,7 +62,7 @@ const (
 
 	sqlPostgresLeaseByAge = `WITH picked AS MATERIALIZED (
 	SELECT flow, type, id, free FROM {schema}.work
-	WHERE flow = $1 AND free <= {now} AND free > '-infinity'
+	WHERE flow = $1 AND free <= {now} - $5::bigint * interval '1 millisecond' AND free > '-infinity'
 	ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 )` + sqlPostgresTake + `since`
 
@@ -101,7 +101,7 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause))
 			leases = append(leases, l)
 			return err
-		}, template, req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds())
+		}, template, req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds(), max(0, req.Waited.Milliseconds()))
 	})
 	if err != nil {
 		return nil, err

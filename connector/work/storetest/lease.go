@@ -52,6 +52,26 @@ var leaseCases = []testCase{
 		e.Equal([]string{"4", "5", "0", "soon"}, ids(e.leaseByAge(9, time.Hour)))
 		e.Empty(e.leaseByAge(9, time.Hour))
 	}},
+	{"Lease/waits for rows as the request says", func(e *env) {
+		wait := func(d time.Duration, order work.Order) []string {
+			return ids(e.leaseOf(work.LeaseRequest{Flow: flow, N: 9, TTL: time.Minute, Waited: d, Order: order}))
+		}
+		e.mark(mark("1"))
+		time.Sleep(time.Second)
+		e.mark(markWith("2", 7), mark("1"))
+		for _, order := range []work.Order{work.ByPriority, work.ByAge} {
+			e.Empty(wait(1001*time.Millisecond, order))
+		}
+		e.Equal([]string{"1"}, wait(time.Second, work.ByPriority), "a mark does not make it wait anew")
+		e.Empty(wait(time.Millisecond, work.ByAge))
+		time.Sleep(time.Millisecond)
+		e.Equal([]string{"2"}, wait(time.Millisecond, work.ByAge))
+		time.Sleep(time.Minute)
+		e.Empty(wait(time.Second, work.ByPriority), "a lease has to be over for as long")
+		e.Equal([]string{"2", "1"}, wait(-time.Hour, work.ByPriority), "less than 0 is 0")
+		e.mark(markAt("3", time.Minute))
+		e.Empty(wait(-time.Hour, work.ByPriority))
+	}},
 	{"Lease/tells since when the row could be leased", func(e *env) {
 		e.mark(markAt("1", time.Minute))
 		due := now().Add(time.Minute)

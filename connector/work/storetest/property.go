@@ -109,8 +109,9 @@ func (h *history) mark(t *rapid.T) {
 func (h *history) lease(t *rapid.T) {
 	f, n, ttl := anyFlow.Draw(t, "flow"), rapid.IntRange(0, 4).Draw(t, "n"), anyTTL.Draw(t, "ttl")
 	order := rapid.SampledFrom([]work.Order{work.ByPriority, work.ByAge}).Draw(t, "order")
-	leases := h.leaseOf(work.LeaseRequest{Flow: f, N: n, TTL: ttl, Order: order})
-	ready := h.m.ready(f, order, now())
+	waited := rapid.SampledFrom([]time.Duration{0, 0, -time.Hour, time.Second, time.Hour}).Draw(t, "waited")
+	leases := h.leaseOf(work.LeaseRequest{Flow: f, N: n, TTL: ttl, Order: order, Waited: waited})
+	ready := h.m.ready(f, order, now().Add(-max(0, waited)))
 	h.Len(leases, min(n, len(ready)))
 	// Rows of the same rank may come in any order: compare ranks with the
 	// model's, then let the model give the rows that the store gave.
