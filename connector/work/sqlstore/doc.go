@@ -16,12 +16,17 @@
 //   - A call is all or nothing also when its context ends, the disk is full or
 //     the connection is lost. Afterwards the store works on, on a new connection
 //     if need be, with the same settings.
-//   - Lease and NextDue read what they give and no other rows, however many wait
-//     or are done. By age, Lease reads as many of each priority. PruneIdle and
-//     PruneParked read what they delete.
+//   - Rows with which something happens live in memory; what becomes of them is
+//     appended to a journal in the file, and written to the rows when they rest, a
+//     thousand at a time. At most 20,000 are in memory, with what a kilobyte each
+//     takes. Leases are in memory alone: with the process, its runs are dead.
+//   - Lease and NextDue read a hundred rows of each priority and what they give,
+//     however many wait or are done. PruneIdle and PruneParked read what they
+//     delete.
 //   - List reads a page's rows among those of the state, or if these are more than
 //     10,000 among all. Stats reads indexes from end to end, 0.15 s for 200,000
-//     rows; other calls wait meanwhile.
+//     rows; other calls wait meanwhile. All that reads or deletes rows, but for
+//     what the reconcile loop calls, writes back what is in memory first.
 //   - What Forget and the pruning delete is overwritten. Copies that SQLite left
 //     behind when it moved rows are gone, after a Forget, once PruneIdle was called
 //     or the store is closed: the file is then written anew, some seconds for

@@ -67,6 +67,11 @@ const (
 	sqlMakeSecret = `INSERT INTO konnektor_meta (name, value) VALUES ('secret', $1) ON CONFLICT (name) DO NOTHING`
 	sqlGetSecret  = `SELECT value FROM konnektor_meta WHERE name = 'secret'`
 
+	// Who has opened the file last.
+	sqlSetOpened = `INSERT INTO konnektor_meta (name, value) VALUES ('opened', $1)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+	sqlOpened = `SELECT value FROM konnektor_meta WHERE name = 'opened'`
+
 	// As if the runs had been deferred, but not counted.
 	sqlReleaseAll = `UPDATE konnektor_work SET
 	due = (SELECT min(t) FROM (
@@ -83,11 +88,21 @@ WHERE token IS NOT NULL`
 func (s *SQLite) restart(ctx context.Context) (secret []byte, err error) {
 	fresh := make([]byte, 32)
 	_, _ = rand.Read(fresh) // never fails, see crypto/rand
-	err = s.transact(ctx, "open", func(ss session) error {
+	s.opened = []byte(rand.Text())
+	err = s.hold(ctx, "open", func(ss *session) error {
+		if err := ss.begin(); err != nil {
+			return err
+		}
+		if err := ss.replay(); err != nil {
+			return err
+		}
 		if _, err := ss.tx.ExecContext(ss.ctx, sqlReleaseAll, time.Now().UnixMilli()); err != nil {
 			return err
 		}
 		if _, err := ss.tx.ExecContext(ss.ctx, sqlMakeSecret, fresh); err != nil {
+			return err
+		}
+		if _, err := ss.tx.ExecContext(ss.ctx, sqlSetOpened, s.opened); err != nil {
 			return err
 		}
 		return ss.tx.QueryRowContext(ss.ctx, sqlGetSecret).Scan(&secret)

@@ -234,14 +234,14 @@ func TestMigrate(t *testing.T) {
 
 	var version, mine int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM konnektor_schema").Scan(&version))
-	require.Equal(t, 3, version)
+	require.Equal(t, 4, version)
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT x FROM mine").Scan(&mine))
 	require.Equal(t, 1, mine)
 
 	_, err = db.ExecContext(t.Context(), "INSERT INTO konnektor_schema VALUES (7)")
 	require.NoError(t, err)
 	_, err = NewSQLite(t.Context(), db, SQLiteConfig{})
-	require.EqualError(t, err, "db: its tables have version 7, this program knows them up to 3; use a newer program")
+	require.EqualError(t, err, "db: its tables have version 7, this program knows them up to 4; use a newer program")
 	_, err = db.ExecContext(t.Context(), "DELETE FROM konnektor_schema WHERE version = 7")
 	require.NoError(t, err)
 	s, err = NewSQLite(t.Context(), db, SQLiteConfig{})

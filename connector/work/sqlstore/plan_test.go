@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,8 +49,10 @@ func TestPlans(t *testing.T) {
 
 // searches are the steps that matter most.
 var searches = map[string]string{
-	sqlReady:         "USING COVERING INDEX konnektor_work_ready (flow=? AND priority=? AND <expr><?)",
-	sqlNextReady:     "USING COVERING INDEX konnektor_work_ready (flow=?",
+	sqlCold:          "USING COVERING INDEX konnektor_work_ready (flow=? AND priority=? AND <expr>>?)",
+	sqlHotByID:       "USING INDEX sqlite_autoindex_konnektor_work_1 (flow=? AND type=? AND id=?)",
+	sqlHotByRID:      "USING INTEGER PRIMARY KEY (rowid=?)",
+	sqlRID:           "USING COVERING INDEX sqlite_autoindex_konnektor_work_1 (flow=? AND type=? AND id=?)",
 	sqlLevels:        "USING COVERING INDEX konnektor_work_ready (flow=?",
 	sqlAreFew:        "USING COVERING INDEX konnektor_work_ready (flow=?)",
 	sqlListFew:       "USING INDEX konnektor_work_ready (flow=?)",
@@ -65,7 +68,7 @@ var searches = map[string]string{
 
 func plan(t *testing.T, s *SQLite, query string) string {
 	t.Helper()
-	rows, err := s.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+	rows, err := s.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, slices.Repeat([]any{1}, 31)...)
 	require.NoError(t, err)
 	defer rows.Close()
 	var text strings.Builder
@@ -102,10 +105,11 @@ func TestContextEndsDuringCall(t *testing.T) {
 		wg.Wait()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := s.transact(ctx, "test", func(ss session) error {
+	err := s.transact(ctx, "test", func(ss *session) error {
 		cancel()
-		_, err := ss.stmt(sqlMarkNow).ExecContext(ss.ctx, "f", "", "x", 1, 0, "", "", nil, "", "", 0)
-		return err
+		r := newHotRow(work.Mark{Flow: "f", Key: entity.Key{ID: "x"}})
+		r.mark(work.Mark{}, 1)
+		return ss.write(r)
 	})
 	require.NoError(t, err, "what has begun goes on")
 	require.Same(t, before, s.ready)

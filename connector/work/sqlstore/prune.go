@@ -48,7 +48,7 @@ func (s *SQLite) PruneParked(ctx context.Context, before time.Time, limit int) (
 }
 
 func (s *SQLite) prune(ctx context.Context, what, query string, before time.Time, limit int) (int, error) {
-	return s.countChanges(ctx, what, func(ss session) (int64, error) {
+	return s.countChanges(ctx, what, func(ss *session) (int64, error) {
 		return changes(ss.stmt(query).ExecContext(ss.ctx, stamp(before), max(limit, 0)))
 	})
 }
@@ -59,7 +59,7 @@ func (s *SQLite) Forget(ctx context.Context, key entity.Key) (int, error) {
 		rid     int64
 		running bool
 	}
-	return s.countChanges(ctx, "forget", func(ss session) (int64, error) {
+	return s.countChanges(ctx, "forget", func(ss *session) (int64, error) {
 		places, err := collect(ss, func(rows *sql.Rows, p *place) error { return rows.Scan(&p.rid, &p.running) },
 			sqlOfEntity, key.Type, key.ID, stamp(time.Now()))
 		if err != nil {

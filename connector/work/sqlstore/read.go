@@ -49,8 +49,7 @@ const fewRows = 10_000
 
 // prepared are the statements of [session.stmt].
 var prepared = []string{
-	sqlMarkNow, sqlMarkLater, sqlAddLater, sqlLevels, sqlReady, sqlNextReady, sqlTake, sqlConsumeLater,
-	sqlRenew, sqlFinishDone, sqlFinishDeferred, sqlFinishFailed,
+	sqlHotByID, sqlHotByRID, sqlLevels, sqlCold, sqlAppend, sqlTrim, sqlRID, sqlInsert, sqlUpdate, sqlClearLater, sqlAddLater,
 	sqlGet, sqlGetLater, sqlListParked, sqlListMany, sqlListFew, sqlAreFew, sqlUpcomingDue, sqlUpcomingLater,
 	sqlCountAll, sqlCountReady, sqlParkedGroups, sqlPruneIdle, sqlPruneParked, sqlOfEntity, sqlDelete,
 	sqlReject, sqlListRejected, sqlGetRejected, sqlDeleteRejected, sqlPruneRejected,
@@ -59,7 +58,7 @@ var prepared = []string{
 // Get implements [work.Store].
 func (s *SQLite) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
 	var found []work.Row
-	err := s.transact(ctx, "get", func(ss session) (err error) {
+	err := s.transact(ctx, "get", func(ss *session) (err error) {
 		found, err = ss.rows(flow, sqlGet, stamp(time.Now()), flow, key.Type, key.ID)
 		return err
 	})
@@ -72,7 +71,7 @@ func (s *SQLite) Get(ctx context.Context, flow string, key entity.Key) (work.Row
 // List implements [work.Store]. It takes milliseconds, unless rows of the state
 // are few among very many that wait for another time.
 func (s *SQLite) List(ctx context.Context, q work.Query) (page []work.Row, _ error) {
-	err := s.transact(ctx, "list", func(ss session) error {
+	err := s.transact(ctx, "list", func(ss *session) error {
 		now := stamp(time.Now())
 		query := sqlListMany
 		switch q.State {
@@ -106,7 +105,7 @@ type storedRow struct {
 }
 
 // rows returns the rows of a query that begins with sqlRows.
-func (ss session) rows(flow, query string, args ...any) ([]work.Row, error) {
+func (ss *session) rows(flow, query string, args ...any) ([]work.Row, error) {
 	stored, err := collect(ss, scanRow, query, args...)
 	if err != nil {
 		return nil, err

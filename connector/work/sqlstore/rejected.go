@@ -36,7 +36,10 @@ FROM konnektor_rejected WHERE `
 
 // Reject implements [work.Store].
 func (s *SQLite) Reject(ctx context.Context, rejected []work.Rejected) error {
-	return s.transact(ctx, "reject", func(ss session) error {
+	return s.hold(ctx, "reject", func(ss *session) error {
+		if err := ss.begin(); err != nil {
+			return err
+		}
 		insert := ss.stmt(sqlReject)
 		for _, r := range rejected {
 			metadata, err := json.Marshal(eachText(r.Metadata, toJSON))
@@ -56,7 +59,7 @@ func (s *SQLite) Reject(ctx context.Context, rejected []work.Rejected) error {
 // ListRejected implements [work.Store].
 func (s *SQLite) ListRejected(ctx context.Context, before string, limit int) ([]work.Rejected, error) {
 	var newest []work.Rejected
-	err := s.transact(ctx, "list rejected", func(ss session) error {
+	err := s.transact(ctx, "list rejected", func(ss *session) error {
 		rid, known := ridOf(before)
 		if before == "" {
 			rid = math.MaxInt64
@@ -85,7 +88,7 @@ func (s *SQLite) ListRejected(ctx context.Context, before string, limit int) ([]
 
 // GetRejected implements [work.Store].
 func (s *SQLite) GetRejected(ctx context.Context, id string) (r work.Rejected, found bool, err error) {
-	err = s.transact(ctx, "get rejected", func(ss session) error {
+	err = s.transact(ctx, "get rejected", func(ss *session) error {
 		rid, known := ridOf(id)
 		if !known {
 			return nil
@@ -105,7 +108,7 @@ func (s *SQLite) GetRejected(ctx context.Context, id string) (r work.Rejected, f
 
 // DeleteRejected implements [work.Store].
 func (s *SQLite) DeleteRejected(ctx context.Context, ids []string) (int, error) {
-	return s.countChanges(ctx, "delete rejected", func(ss session) (total int64, err error) {
+	return s.countChanges(ctx, "delete rejected", func(ss *session) (total int64, err error) {
 		for _, id := range ids {
 			rid, known := ridOf(id)
 			if !known {
@@ -123,15 +126,15 @@ func (s *SQLite) DeleteRejected(ctx context.Context, ids []string) (int, error) 
 
 // PruneRejected implements [work.Store].
 func (s *SQLite) PruneRejected(ctx context.Context, before time.Time, limit int) (int, error) {
-	return s.countChanges(ctx, "prune rejected", func(ss session) (int64, error) {
+	return s.countChanges(ctx, "prune rejected", func(ss *session) (int64, error) {
 		return changes(ss.stmt(sqlPruneRejected).ExecContext(ss.ctx, stamp(before), max(limit, 0)))
 	})
 }
 
 // countChanges is transact for what returns a number of rows.
-func (s *SQLite) countChanges(ctx context.Context, what string, f func(session) (int64, error)) (int, error) {
+func (s *SQLite) countChanges(ctx context.Context, what string, f func(*session) (int64, error)) (int, error) {
 	var n int64
-	err := s.transact(ctx, what, func(ss session) (err error) {
+	err := s.transact(ctx, what, func(ss *session) (err error) {
 		n, err = f(ss)
 		return err
 	})

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -48,6 +49,9 @@ type SQLite struct {
 	cfg    SQLiteConfig
 	secret []byte
 	stmts  map[string]*sql.Stmt // by their text, not changed after NewSQLite
+	hot    *hot                 // of who has the connection
+	limits limits
+	opened []byte // names this opening of the file
 	// forgotten says that something was forgotten since the last vacuum.
 	forgotten atomic.Bool
 
@@ -72,7 +76,7 @@ func NewSQLite(ctx context.Context, db *sql.DB, cfg SQLiteConfig) (*SQLite, erro
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &SQLite{db: db, cfg: cfg, stmts: make(map[string]*sql.Stmt)}
+	s := &SQLite{db: db, cfg: cfg, stmts: make(map[string]*sql.Stmt), hot: newHot(), limits: defaultLimits}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -89,15 +93,13 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.secret, err = s.restart(ctx); err != nil {
-		return err
-	}
 	for _, query := range prepared {
 		if s.stmts[query], err = s.db.PrepareContext(ctx, query); err != nil {
 			return fmt.Errorf("work store: prepare statements: %w", err)
 		}
 	}
-	return nil
+	s.secret, err = s.restart(ctx)
+	return err
 }
 
 // Close ends the store: what the write-ahead log holds is moved into the
@@ -114,7 +116,7 @@ func (s *SQLite) Close() error {
 	ctx := context.Background()
 	conn, err := s.db.Conn(ctx)
 	if err == nil {
-		err = errors.Join(s.vacuum(conn), checkpoint(ctx, conn))
+		err = errors.Join(s.leave(ctx, conn), s.vacuum(conn), checkpoint(ctx, conn))
 		s.discard(conn)
 	}
 	for _, stmt := range s.stmts {
@@ -179,9 +181,29 @@ func (s *SQLite) setUpOnce(ctx context.Context, conn *sql.Conn, current any) err
 		}
 		return err
 	}
+	if s.opened != nil {
+		if err := s.checkOpened(ctx, conn); err != nil {
+			s.discard(conn)
+			return err
+		}
+	}
 	s.mu.Lock()
 	s.ready = current
 	s.mu.Unlock()
+	return nil
+}
+
+// checkOpened forgets what is in memory if another process has had the file while
+// there was no connection: it has written all of it back, and ended the leases.
+func (s *SQLite) checkOpened(ctx context.Context, conn *sql.Conn) error {
+	var opened []byte
+	if err := conn.QueryRowContext(ctx, sqlOpened).Scan(&opened); err != nil {
+		return fmt.Errorf("see who has opened the file: %w", err)
+	}
+	if !bytes.Equal(opened, s.opened) {
+		s.hot.clear()
+		s.opened = opened
+	}
 	return nil
 }
 
@@ -191,19 +213,61 @@ func (s *SQLite) discard(conn *sql.Conn) {
 	_ = conn.Close()
 }
 
-// session is a transaction under way.
+// session is a call that has the connection.
 type session struct {
 	ctx   context.Context
-	tx    *sql.Tx
+	conn  *sql.Conn
+	tx    *sql.Tx // nil until begin
 	stmts map[string]*sql.Stmt
+	bound map[string]*sql.Stmt // those that the transaction has used
+	hot   *hot
+	limits
+
+	// What has to be undone in memory if the transaction fails: rows as they
+	// were, in the order in which they were changed first. And what has to be done
+	// there once it is committed.
+	touched   map[*hotRow]hotRow
+	order     []*hotRow
+	committed []func()
 }
 
-func (ss session) stmt(query string) *sql.Stmt { return ss.tx.StmtContext(ss.ctx, ss.stmts[query]) }
+func (ss *session) stmt(query string) *sql.Stmt {
+	stmt := ss.bound[query]
+	if stmt == nil {
+		if ss.bound == nil {
+			ss.bound = make(map[string]*sql.Stmt)
+		}
+		stmt = ss.tx.StmtContext(ss.ctx, ss.stmts[query])
+		ss.bound[query] = stmt
+	}
+	return stmt
+}
 
-// transact runs f in a transaction. Once f has begun, the context's end does
-// not stop it: it takes milliseconds, and a driver that is interrupted may close
-// the connection, and with it give up the file.
-func (s *SQLite) transact(ctx context.Context, what string, f func(session) error) (err error) {
+// begin begins the session's transaction, unless it has begun.
+func (ss *session) begin() (err error) {
+	if ss.tx == nil {
+		ss.tx, err = ss.conn.BeginTx(ss.ctx, nil)
+	}
+	return err
+}
+
+// transact lets f read and change the tables, which are right: nothing is in
+// memory.
+func (s *SQLite) transact(ctx context.Context, what string, f func(*session) error) error {
+	return s.hold(ctx, what, func(ss *session) error {
+		if err := ss.foldAll(); err != nil {
+			return err
+		}
+		return f(ss)
+	})
+}
+
+// hold lets f have the connection, and what is in memory: all that f does is one
+// transaction, which need not exist if f changes nothing that is durable. Once f
+// has begun, the context's end does not stop it: it takes milliseconds, and a
+// driver that is interrupted may close the connection, and with it give up the
+// file.
+func (s *SQLite) hold(ctx context.Context, what string, f func(*session) error) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("work store: %s: %w", what, err)
@@ -217,21 +281,52 @@ func (s *SQLite) transact(ctx context.Context, what string, f func(session) erro
 		return err
 	}
 	defer func() { _ = conn.Close() }() // gives it back, or was discarded
-	ctx = context.WithoutCancel(ctx)
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		s.discard(conn)
+	ss := &session{ctx: context.WithoutCancel(ctx), conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits, touched: make(map[*hotRow]hotRow)}
+	if err := s.try(ss, f); err != nil {
+		ss.undo()
 		return err
 	}
-	if err := f(session{ctx, tx, s.stmts}); err != nil {
-		if tx.Rollback() != nil {
-			s.discard(conn) // a new one has no transaction open
+	for _, do := range ss.committed {
+		do()
+	}
+	return nil
+}
+
+func (s *SQLite) try(ss *session, f func(*session) error) error {
+	err := f(ss)
+	switch {
+	case ss.tx == nil:
+		if err != nil {
+			s.discard(ss.conn) // it could not begin
+		}
+		return err
+	case err != nil:
+		if ss.tx.Rollback() != nil {
+			s.discard(ss.conn) // a new one has no transaction open
 		}
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		s.discard(conn)
+	if err := ss.tx.Commit(); err != nil {
+		s.discard(ss.conn)
 		return err
 	}
 	return nil
+}
+
+// leave writes all back to the table, so that others who read the file find it
+// there.
+func (s *SQLite) leave(ctx context.Context, conn *sql.Conn) error {
+	var current any
+	err := conn.Raw(func(c any) error {
+		current = c
+		return nil
+	})
+	s.mu.Lock()
+	known := s.opened != nil && current == s.ready
+	s.mu.Unlock()
+	if err != nil || !known {
+		return err // a new connection has not got the file; the journal has it all
+	}
+	ss := &session{ctx: ctx, conn: conn, stmts: s.stmts, hot: s.hot}
+	return s.try(ss, func(ss *session) error { return ss.foldAll() })
 }

@@ -12,6 +12,14 @@ type stamp time.Time
 
 func (s stamp) millis() int64 { return time.Time(s).UnixMilli() }
 
+// since returns the time since the zero time, 0 for that.
+func (s stamp) since() millis {
+	if time.Time(s).IsZero() {
+		return 0
+	}
+	return millisOf(time.Time(s))
+}
+
 // Value implements driver.Valuer.
 func (s stamp) Value() (driver.Value, error) {
 	if time.Time(s).IsZero() {

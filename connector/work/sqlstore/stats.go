@@ -51,7 +51,7 @@ FROM (
 // that wait for the same time as the last.
 func (s *SQLite) Upcoming(ctx context.Context, flow string, after work.Upcoming, limit int) ([]work.Upcoming, error) {
 	var times []work.Upcoming
-	err := s.transact(ctx, "list upcoming", func(ss session) error {
+	err := s.transact(ctx, "list upcoming", func(ss *session) error {
 		next := stamp(time.Now().Add(time.Millisecond)) // the first that is to come
 		from, key := stamp(after.At), after.Key
 		if from.millis() < next.millis() {
@@ -100,7 +100,7 @@ func (s *SQLite) Stats(ctx context.Context) (map[string]map[work.State]work.Stat
 			stats[flow][state] = work.Stat{Rows: n, Oldest: time.Time(oldest)}
 		}
 	}
-	err := s.transact(ctx, "count", func(ss session) error {
+	err := s.transact(ctx, "count", func(ss *session) error {
 		all := make(map[string]int)
 		_, err := collect(ss, func(rows *sql.Rows, _ *struct{}) error {
 			var flow, what string
@@ -147,7 +147,7 @@ func (s *SQLite) Stats(ctx context.Context) (map[string]map[work.State]work.Stat
 
 // ParkedGroups implements [work.Store].
 func (s *SQLite) ParkedGroups(ctx context.Context, flow string) (groups []work.ParkedGroup, _ error) {
-	err := s.transact(ctx, "list parked groups", func(ss session) (err error) {
+	err := s.transact(ctx, "list parked groups", func(ss *session) (err error) {
 		groups, err = collect(ss, func(rows *sql.Rows, g *work.ParkedGroup) error {
 			return rows.Scan(&g.Group, &g.Rows, (*stamp)(&g.First), (*stamp)(&g.Last), &g.Summary)
 		}, sqlParkedGroups, flow)

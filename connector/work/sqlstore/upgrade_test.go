@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,19 +36,25 @@ func oldDB(t *testing.T, version int) *sql.DB {
 	t.Helper()
 	db := openDB(t, filepath.Join(t.TempDir(), "work.db"))
 	text := "CREATE TABLE konnektor_schema (version INTEGER NOT NULL);"
-	for i, file := range []string{"0001_work.sql", "0002_rejected.sql"}[:version] {
+	for i, file := range []string{"0001_work.sql", "0002_rejected.sql", "0003_listings.sql"}[:version] {
 		step, err := migrations.ReadFile("migrations/sqlite/" + file)
 		require.NoError(t, err)
 		text += string(step) + "INSERT INTO konnektor_schema VALUES (" + strconv.Itoa(i+1) + ");"
 	}
-	_, err := db.ExecContext(t.Context(), text+oldRows)
+	rows := oldRows
+	if version == 3 { // what the step to it makes of them
+		rows = strings.Replace(rows, "INTO konnektor_later (rid, at) VALUES (2, 9000000000000), (2, 9000000000005), (7, 9000000000001)",
+			"INTO konnektor_later (rid, at, flow) VALUES (2, 9000000000000, 'f'), (2, 9000000000005, 'f'), (7, 9000000000001, 'g')", 1)
+		rows += "UPDATE konnektor_work SET applied = finished WHERE last_result = 'done';"
+	}
+	_, err := db.ExecContext(t.Context(), text+rows)
 	require.NoError(t, err)
 	return db
 }
 
 // Tables of older versions bring their rows along.
 func TestUpgrade(t *testing.T) {
-	for _, version := range []int{1, 2} {
+	for _, version := range []int{1, 2, 3} {
 		db := oldDB(t, version)
 		start := time.Now()
 		s, err := NewSQLite(t.Context(), db, SQLiteConfig{})

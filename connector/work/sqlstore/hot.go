@@ -1,0 +1,167 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+// hot are the rows with which something happens: for as long as that is so, they
+// live in memory. What marks and outcomes make of them is appended to the
+// journal, which is much cheaper than to change a row in its place and in the
+// indexes, and makes it durable. Leases are in memory alone: the process has the
+// file for itself, and with the process its runs are dead.
+//
+// Rows go back to the table when they rest, and all of them before anything else
+// reads or changes it. The journal's entries can go when all rows in them are
+// back. Where a row is in memory, the table's is out of date.
+//
+// Who has the connection has hot.
+type hot struct {
+	rows    map[rowID]*hotRow
+	byRID   map[int64]*hotRow
+	flows   map[string]*hotFlow
+	cold    map[string][]*coldQueue // by flow, as far as they were read
+	resting []*hotRow               // that rested after they had changed, oldest first
+
+	journaled bool // there may be entries in the journal
+}
+
+func newHot() *hot {
+	return &hot{
+		rows: make(map[rowID]*hotRow), byRID: make(map[int64]*hotRow),
+		flows: make(map[string]*hotFlow), cold: make(map[string][]*coldQueue),
+	}
+}
+
+func (h *hot) add(r *hotRow) {
+	h.rows[r.id] = r
+	if r.rid != 0 {
+		h.byRID[r.rid] = r
+	}
+	h.enqueue(r)
+}
+
+func (h *hot) drop(r *hotRow) {
+	delete(h.rows, r.id)
+	delete(h.byRID, r.rid)
+	r.dequeue()
+}
+
+const (
+	hotColumns = `rid, flow, type, id, dirty, done, due, priority, attempts, deferrals, first_failure, last_failure, failure_group,
+	parked, present, applied, fingerprint, finished, last_result, summary,
+	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops,
+	token, lease_owner, lease_until, leased, renewed,
+	(SELECT group_concat(at) FROM konnektor_later WHERE konnektor_later.rid = konnektor_work.rid)`
+
+	// The lists are JSON.
+	sqlHotByID = `SELECT ` + hotColumns + ` FROM konnektor_work
+WHERE flow = $1 AND type = $2 AND id IN (SELECT value FROM json_each($3))`
+
+	sqlHotByRID = `SELECT ` + hotColumns + ` FROM konnektor_work
+WHERE rid IN (SELECT value FROM json_each($1))`
+)
+
+// load reads rows of the table that are not in memory.
+func (ss *session) load(ids []rowID) error {
+	type group struct{ flow, typ string }
+	groups := make(map[group][]string)
+	for _, id := range ids {
+		if ss.hot.rows[id] == nil {
+			g := group{id.flow, id.key.Type}
+			groups[g] = append(groups[g], id.key.ID)
+		}
+	}
+	for g, list := range groups {
+		text, err := json.Marshal(list)
+		if err != nil {
+			return err
+		}
+		if err := ss.read(sqlHotByID, g.flow, g.typ, string(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (ss *session) read(query string, args ...any) error {
+	if err := ss.begin(); err != nil {
+		return err
+	}
+	found, err := collect(ss, scanHot, query, args...)
+	for i := range found {
+		ss.hot.add(&found[i])
+	}
+	return err
+}
+
+func scanHot(rows *sql.Rows, r *hotRow) error {
+	var due, until, first, last, applied, finished, caused stamp
+	var token, later sql.NullString
+	err := rows.Scan(&r.rid, &r.id.flow, &r.id.key.Type, &r.id.key.ID, &r.dirty, &r.done, &due, &r.priority, &r.attempts, &r.deferrals,
+		&first, &last, &r.group, &r.parked, &r.present, &applied, &r.fingerprint, &finished, &r.result, &r.summary,
+		&r.cause.Kind, &r.cause.EventID, &caused, &r.cause.RoutingKey, &r.cause.Trace, &r.cause.Hops,
+		&token, &r.owner, &until, &r.leased, &r.renewed, &later)
+	if err != nil {
+		return err
+	}
+	for _, t := range []struct {
+		to   *millis
+		from stamp
+	}{
+		{&r.due, due}, {&r.until, until}, {&r.first, first}, {&r.last, last}, {&r.applied, applied},
+		{&r.finished, finished}, {&r.caused, caused},
+	} {
+		*t.to = t.from.since()
+	}
+	r.token = token.String
+	if later.String == "" {
+		return nil
+	}
+	for _, text := range strings.Split(later.String, ",") {
+		at, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		r.later = append(r.later, millis(at-zeroMillis))
+	}
+	slices.Sort(r.later)
+	return nil
+}
+
+// change lets f change a row in memory, which is undone if the session's
+// transaction fails.
+func (ss *session) change(r *hotRow, f func()) {
+	if _, known := ss.touched[r]; !known {
+		ss.touched[r] = *r
+		ss.order = append(ss.order, r)
+	}
+	f()
+	ss.hot.enqueue(r)
+}
+
+// undo makes the rows in memory what they were.
+func (ss *session) undo() {
+	for _, r := range ss.order {
+		was := ss.touched[r]
+		r.rowState, r.changed, r.dated, r.seq = was.rowState, was.changed, was.dated, was.seq
+		if r.dirty == 0 { // it was made just now
+			ss.hot.drop(r)
+		} else {
+			ss.hot.enqueue(r)
+		}
+	}
+}
+
+// held returns the row of a lease, nil if the lease is lost.
+func (ss *session) held(l work.Lease) *hotRow {
+	if r := ss.hot.rows[rowID{l.Flow, l.Key}]; r != nil && r.token != "" && r.token == l.Token {
+		return r
+	}
+	return nil
+}
