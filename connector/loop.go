@@ -29,8 +29,10 @@ type loop struct {
 	meter *flowMeter
 	rate  *rate.Limiter // nil: no limit
 	wake  chan struct{} // holds one: something may have become due or free
-	idle  chan *run     // to goroutines that have nothing to do
+	begin chan *run     // for the next goroutine that has nothing to do
 	turns int           // how often rows were leased
+	asked time.Time     // when rows were leased last
+	more  bool          // there were as many as that
 	rest  time.Time     // during a tide, before when there is nothing to lease
 
 	source, sink *breaker
@@ -38,8 +40,12 @@ type loop struct {
 	mu     sync.Mutex
 	runs   map[string]*run // by lease token
 	active int             // runs that reconcile; the others wait for their outcome's commit
-	// goroutines is how many do runs or wait for one.
+	// goroutines is how many do runs or wait for one: at least as many as there
+	// are active runs.
 	goroutines int
+
+	workers sync.WaitGroup // the goroutines
+	ending  sync.WaitGroup // runs, until their outcome is stored
 }
 
 func (s *session) newLoop(f *flow, owner string) *loop {
@@ -50,7 +56,7 @@ func (s *session) newLoop(f *flow, owner string) *loop {
 		log:     s.log.With("flow", f.name),
 		meter:   s.meter.forFlow(f.name),
 		wake:    make(chan struct{}, 1),
-		idle:    make(chan *run),
+		begin:   make(chan *run, f.workers),
 		source:  newBreaker(),
 		sink:    newBreaker(),
 		runs:    make(map[string]*run),
@@ -94,18 +100,19 @@ func (l *loop) signal() {
 // loop starts runs until ctx ends and returns when the last has ended. The runs
 // themselves live until runCtx ends.
 func (l *loop) loop(ctx, runCtx context.Context) {
-	var workers, renewing sync.WaitGroup
+	var renewing sync.WaitGroup
 	renewCtx, stopRenewing := context.WithCancel(runCtx)
 	renewing.Go(func() { l.renew(renewCtx) })
 	renewing.Go(func() { l.expire(renewCtx) })
 	defer renewing.Wait()
 	defer stopRenewing()
-	defer workers.Wait()
-	defer close(l.idle)
+	defer l.ending.Wait()
+	defer l.workers.Wait()
+	defer close(l.begin)
 
 	storeDelays := newBackOff(100*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
-		again, err := l.startDue(ctx, runCtx, &workers)
+		again, err := l.startDue(ctx, runCtx)
 		if err == nil {
 			storeDelays.Reset()
 		} else if ctx.Err() == nil {
@@ -146,6 +153,11 @@ const (
 	// that live work is not held up.
 	byAgeEvery = 8
 	byAgeShare = 8
+	// shareOfLease is which part of the workers must be free before rows are
+	// leased for them while there are many, so that they share a call; shareWait is
+	// for how long they wait for each other.
+	shareOfLease = 8
+	shareWait    = time.Millisecond
 	// maxUncommitted is how many runs more than workers may wait for the commit
 	// of their outcomes, so that a slow commit holds up nobody.
 	maxUncommitted = maxBatch
@@ -176,10 +188,13 @@ func (l *loop) permit() (allowed int, again time.Time) {
 
 // startDue starts as many runs as are allowed and due. It returns when to look
 // again, zero if a signal will tell.
-func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (time.Time, error) {
+func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	allowed, again := l.permit()
 	if allowed <= 0 {
 		return again, nil
+	}
+	if l.more && allowed < l.flow.workers/shareOfLease && time.Since(l.asked) < shareWait {
+		return l.asked.Add(shareWait), nil
 	}
 	req := work.LeaseRequest{Flow: l.flow.name, Owner: l.owner, N: allowed, TTL: l.cfg.Lease}
 	tideEnds := l.tideEnds()
@@ -193,7 +208,9 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
 	}
 	asked := time.Now()
+	l.asked = asked
 	leases, err := l.cfg.Store.Lease(ctx, req)
+	l.more = len(leases) == req.N
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -201,22 +218,7 @@ func (l *loop) startDue(ctx, runCtx context.Context, workers *sync.WaitGroup) (t
 		l.rate.AllowN(asked, len(leases))
 	}
 	for _, lease := range leases {
-		r := &run{lease: lease, begun: asked, tx: uuid.NewString(), sourceProbe: l.source.started(), sinkProbe: l.sink.started()}
-		r.renewed(asked.Add(l.cfg.Lease))
-		r.stage.Store(&stageStatus{fetching, asked})
-		r.ctx, r.cancel = context.WithCancelCause(runCtx)
-		l.mu.Lock()
-		l.runs[lease.Token] = r
-		l.active++
-		l.mu.Unlock()
-		select {
-		case l.idle <- r:
-		default:
-			l.mu.Lock()
-			l.goroutines++
-			l.mu.Unlock()
-			workers.Go(func() { l.work(r) })
-		}
+		l.start(runCtx, lease, asked)
 	}
 	switch {
 	case req.Order == work.ByAge && len(leases) == req.N:
@@ -250,26 +252,42 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// work does a run, and then others: a goroutine that has grown its stack once is
-// worth keeping. There are more of them than workers only while commits are slow.
-func (l *loop) work(r *run) {
-	defer func() { // also when user code ends the goroutine
-		l.mu.Lock()
-		l.goroutines--
-		l.mu.Unlock()
-	}()
-	for open := true; open; r, open = <-l.idle {
-		l.run(r)
-		l.mu.Lock()
-		spare := l.goroutines > l.flow.workers
-		l.mu.Unlock()
-		if spare {
-			return
-		}
+// start has a worker do a run.
+func (l *loop) start(runCtx context.Context, lease work.Lease, asked time.Time) {
+	r := &run{lease: lease, begun: asked, tx: uuid.NewString(), sourceProbe: l.source.started(), sinkProbe: l.sink.started()}
+	r.renewed(asked.Add(l.cfg.Lease))
+	r.stage.Store(&stageStatus{fetching, asked})
+	r.ctx, r.cancel = context.WithCancelCause(runCtx)
+	l.ending.Add(1)
+	l.mu.Lock()
+	l.runs[lease.Token] = r
+	l.active++
+	more := l.goroutines < l.active
+	if more {
+		l.goroutines++
+	}
+	l.mu.Unlock()
+	l.begin <- r // has room for all workers'
+	if more {
+		l.workers.Go(l.work)
 	}
 }
 
-// run reconciles one entity and stores the outcome.
+// work does runs: a goroutine that has grown its stack once is worth keeping.
+func (l *loop) work() {
+	ended := false
+	defer func() {
+		if !ended { // user code has ended the goroutine
+			l.workers.Go(l.work)
+		}
+	}()
+	for r := range l.begin {
+		l.run(r)
+	}
+	ended = true
+}
+
+// run reconciles one entity and has the outcome stored.
 func (l *loop) run(r *run) {
 	rep, err := report{stage: fetching}, errNoAnswer
 	ctx, ended := l.meter.begin(r.ctx, r, l.hasher)
@@ -281,17 +299,20 @@ func (l *loop) run(r *run) {
 		l.active--
 		l.mu.Unlock()
 		l.signal() // a worker is free
-		if !counts {
-			l.markAgain(r, rep)
-		} else if !l.commit(r, rep, outcome) {
-			outcome = work.Outcome{}
+		over := func(stored work.Outcome) {
+			ended(stored, rep, err)
+			r.cancel(nil)
+			l.mu.Lock()
+			delete(l.runs, r.lease.Token)
+			l.mu.Unlock()
+			l.signal() // the entity is free
+			l.ending.Done()
 		}
-		ended(outcome, rep, err)
-		r.cancel(nil)
-		l.mu.Lock()
-		delete(l.runs, r.lease.Token)
-		l.mu.Unlock()
-		l.signal() // the entity is free
+		if counts {
+			l.commit(r, rep, outcome, over)
+		} else {
+			l.markAgain(r, rep, func() { over(work.Outcome{}) })
+		}
 	}()
 	rep, err = l.flow.reconcile(leaseContext{ctx, r}, source.Request{
 		Key:           r.lease.Key,
@@ -326,42 +347,60 @@ func (l *loop) outcome(ctx context.Context, r *run, rep report, err error) (work
 	return outcome, true
 }
 
-// commit stores an outcome, also when the run was stopped. It returns whether it
-// is stored.
-func (l *loop) commit(r *run, rep report, outcome work.Outcome) bool {
-	var refused, err error
-	if len(outcome.Marks) > maxBatch { // before the outcome: a crash in between repeats the run
-		_, err = l.storeMarks(outcome.Marks)
-		outcome.Marks = nil
+// commit stores an outcome, also when the run was stopped. It does not wait: over
+// is called with what is stored.
+func (l *loop) commit(r *run, rep report, outcome work.Outcome, over func(work.Outcome)) {
+	if len(outcome.Marks) <= maxBatch {
+		l.commitOutcome(r, rep, outcome, over)
+		return
 	}
-	if err == nil {
-		refused, err = l.outcomes.Do(outcome)
-	}
-	switch {
-	case err != nil:
-		l.unstored.Add(1)
-		l.log.Error("outcome not stored; the entity will be reconciled again", "entity", l.hasher.Hash(r.lease.Key), "error", err)
-	case refused != nil:
-		l.log.Warn("outcome refused by the work store", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
-		l.markAgain(r, rep)
-	default:
-		l.settled(r, outcome)
-	}
-	return err == nil && refused == nil
+	l.ending.Go(func() { // the marks before the outcome: a crash in between repeats the run
+		_, err := l.storeMarks(outcome.Marks)
+		if outcome.Marks = nil; err == nil {
+			l.commitOutcome(r, rep, outcome, over)
+			return
+		}
+		l.notStored(r, err)
+		over(work.Outcome{})
+	})
+}
+
+func (l *loop) commitOutcome(r *run, rep report, outcome work.Outcome, over func(work.Outcome)) {
+	l.outcomes.Go(outcome, func(refused, err error) {
+		switch {
+		case err != nil:
+			l.notStored(r, err)
+			over(work.Outcome{})
+		case refused != nil:
+			l.log.Warn("outcome refused by the work store", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
+			l.markAgain(r, rep, func() { over(work.Outcome{}) })
+		default:
+			l.settled(r, outcome)
+			over(outcome)
+		}
+	})
+}
+
+func (l *loop) notStored(r *run, err error) {
+	l.unstored.Add(1)
+	l.log.Error("outcome not stored; the entity will be reconciled again", "entity", l.hasher.Hash(r.lease.Key), "error", err)
 }
 
 // markAgain marks the entity of a run that lost its lease while it was writing:
 // its write may have come after that of the run that took over, with an older
-// state.
-func (l *loop) markAgain(r *run, rep report) {
+// state. It does not wait: over is called when that is stored.
+func (l *loop) markAgain(r *run, rep report, over func()) {
 	if rep.stage != writing {
+		over()
 		return
 	}
 	cause := r.lease.Cause
 	cause.Kind = "lost lease"
-	_, err := l.marks.Do([]work.Mark{{Flow: l.flow.name, Key: r.lease.Key, Priority: work.Live, Cause: cause}})
-	if err != nil {
-		l.unstored.Add(1)
-		l.log.Error("not marked again; the target may hold an older state", "entity", l.hasher.Hash(r.lease.Key), "error", err)
-	}
+	l.marks.Go([]work.Mark{{Flow: l.flow.name, Key: r.lease.Key, Priority: work.Live, Cause: cause}}, func(_ []int64, err error) {
+		if err != nil {
+			l.unstored.Add(1)
+			l.log.Error("not marked again; the target may hold an older state", "entity", l.hasher.Hash(r.lease.Key), "error", err)
+		}
+		over()
+	})
 }

@@ -4,30 +4,35 @@ package batch
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 )
 
 // ErrStopped says that Run has ended, or has not taken the value before it did.
 var ErrStopped = errors.New("nothing is stored any more")
 
+// maxRest is how long a busy group rests between commits at most.
+const maxRest = 5 * time.Millisecond
+
 // Group collects what concurrent callers want to store and commits it in
 // batches: while one batch is being committed the next one gathers, so that a
-// busy group shares commits and an idle one adds no delay.
+// busy group shares commits. A commit that was shared is followed by a rest as
+// long as it took, so that the next one is shared by more. An idle group adds no
+// delay.
 type Group[T, R any] struct {
-	commit  func(context.Context, []T) ([]R, error)
-	limit   int
-	weigh   func(T) int
-	items   chan item[T, R]
-	stopped chan struct{}
+	commit func(context.Context, []T) ([]R, error)
+	limit  int
+	weigh  func(T) int
+	wake   chan struct{} // holds one: there are items
+
+	mu      sync.Mutex
+	items   []item[T, R]
+	stopped bool
 }
 
 type item[T, R any] struct {
 	value T
-	reply chan<- reply[R]
-}
-
-type reply[R any] struct {
-	result R
-	err    error
+	done  func(R, error)
 }
 
 // New returns a group that commits values together until their weights reach
@@ -38,50 +43,98 @@ func New[T, R any](limit int, weigh func(T) int, commit func(context.Context, []
 	if weigh == nil {
 		weigh = func(T) int { return 1 }
 	}
-	return &Group[T, R]{commit: commit, limit: limit, weigh: weigh, items: make(chan item[T, R]), stopped: make(chan struct{})}
+	return &Group[T, R]{commit: commit, limit: limit, weigh: weigh, wake: make(chan struct{}, 1)}
 }
 
-// Do hands a value to Run and returns when it is committed, or when Run has
-// ended without taking it.
-func (g *Group[T, R]) Do(value T) (R, error) {
-	done := make(chan reply[R], 1)
-	select {
-	case g.items <- item[T, R]{value, done}:
-		r := <-done
-		return r.result, r.err
-	case <-g.stopped:
-		var zero R
-		return zero, ErrStopped
+// Go hands a value to Run, and has done called when it is committed, or when Run
+// has ended without taking it. It does not wait. done must not wait for Run.
+func (g *Group[T, R]) Go(value T, done func(R, error)) {
+	g.mu.Lock()
+	stopped := g.stopped
+	if !stopped {
+		g.items = append(g.items, item[T, R]{value, done})
 	}
+	g.mu.Unlock()
+	if stopped {
+		var zero R
+		done(zero, ErrStopped)
+		return
+	}
+	select {
+	case g.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Do is Go, and waits.
+func (g *Group[T, R]) Do(value T) (result R, err error) {
+	done := make(chan struct{})
+	g.Go(value, func(r R, e error) {
+		result, err = r, e
+		close(done)
+	})
+	<-done
+	return result, err
 }
 
 // Run commits until ctx ends. What it took is answered in any case. It can run
 // once.
 func (g *Group[T, R]) Run(ctx context.Context) {
-	defer close(g.stopped)
+	defer g.stop()
 	for {
 		select {
-		case first := <-g.items:
-			g.commitAll(ctx, g.gather(first))
+		case <-g.wake:
 		case <-ctx.Done():
 			return
+		}
+		for items := g.take(); len(items) > 0; items = g.take() {
+			begun := time.Now()
+			g.commitAll(ctx, items)
+			if ctx.Err() != nil {
+				return
+			}
+			if len(items) > 1 {
+				rest(ctx, min(maxRest, time.Since(begun)))
+			}
 		}
 	}
 }
 
-// gather takes what else is waiting at this moment.
-func (g *Group[T, R]) gather(first item[T, R]) []item[T, R] {
-	items := []item[T, R]{first}
-	for weight := g.weigh(first.value); weight < g.limit; {
-		select {
-		case it := <-g.items:
-			items = append(items, it)
-			weight += g.weigh(it.value)
-		default:
-			return items
-		}
+func rest(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// take returns what waits at this moment, until its weight reaches the limit.
+func (g *Group[T, R]) take() []item[T, R] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for weight := 0; n < len(g.items) && weight < g.limit; n++ {
+		weight += g.weigh(g.items[n].value)
+	}
+	items := g.items[:n:n]
+	if g.items = g.items[n:]; len(g.items) == 0 {
+		g.items = nil
 	}
 	return items
+}
+
+// stop answers those who come too late.
+func (g *Group[T, R]) stop() {
+	g.mu.Lock()
+	left := g.items
+	g.items, g.stopped = nil, true
+	g.mu.Unlock()
+	var zero R
+	for _, it := range left {
+		it.done(zero, ErrStopped)
+	}
 }
 
 func (g *Group[T, R]) commitAll(ctx context.Context, items []item[T, R]) {
@@ -91,10 +144,10 @@ func (g *Group[T, R]) commitAll(ctx context.Context, items []item[T, R]) {
 	}
 	results, err := g.commit(ctx, values)
 	for i, it := range items {
-		r := reply[R]{err: err}
+		var result R
 		if err == nil {
-			r.result = results[i]
+			result = results[i]
 		}
-		it.reply <- r
+		it.done(result, err)
 	}
 }

@@ -107,3 +107,43 @@ func TestDoAfterTheEnd(t *testing.T) {
 		require.ErrorIs(t, err, ErrStopped)
 	})
 }
+
+// A shared commit is followed by a rest, in which the next one gathers; one that
+// nobody shares is not.
+func TestGroupRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		g := New(50, nil, func(_ context.Context, values []int) ([]int, error) {
+			sizes = append(sizes, len(values))
+			time.Sleep(3 * time.Millisecond)
+			return values, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { g.Run(ctx) })
+		start := time.Now()
+		done := 0
+		send := func() { g.Go(0, func(int, error) { done++ }) }
+		send()
+		synctest.Wait() // the first is committed alone
+		send()
+		send()
+		time.Sleep(4 * time.Millisecond) // those two are being committed
+		send()
+		time.Sleep(4 * time.Millisecond) // it would be committed, but for the rest
+		send()
+		time.Sleep(4 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 5, done)
+		require.Equal(t, []int{1, 2, 2}, sizes)
+		require.Equal(t, 12*time.Millisecond, time.Since(start))
+		send()
+		time.Sleep(20 * time.Millisecond)
+		send()
+		time.Sleep(3 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 7, done, "no rest for those who come alone")
+		cancel()
+		running.Wait()
+	})
+}
