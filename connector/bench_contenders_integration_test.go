@@ -175,7 +175,7 @@ func consumePool(ctx context.Context, b *testing.B, w *wholeWorld) {
 // once, and never gives it to two workers, as Kubernetes' controllers have it.
 // Messages are acked when their entity is done.
 func consumeWorkQueue(ctx context.Context, b *testing.B, w *wholeWorld) {
-	conn, deliveries := w.deliveries(b, 2000)
+	conn, deliveries := w.deliveries(b, mostPrefetch)
 	var (
 		mu      sync.Mutex
 		some    = sync.NewCond(&mu)
