@@ -12,11 +12,13 @@ import (
 type limits struct {
 	resting int // how many that rest go back at once
 	rows    int // how many there are in memory before all of them go back
+	journal int // how many bytes there are in the journal before they do
 }
 
 // defaultLimits let a call wait for some 20 ms while rows that rest go back, and
-// 0.5 s if so many wait to be leased that all have to.
-var defaultLimits = limits{resting: 1000, rows: 20_000}
+// 0.5 s if so many wait to be leased that all have to. The journal is as long as
+// that if the same few rows are at work all the time, or one run never ends.
+var defaultLimits = limits{resting: 1000, rows: 20_000, journal: 32 << 20}
 
 const (
 	sqlValues = `$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28`
@@ -111,7 +113,7 @@ func (ss *session) foldAll() error {
 	if err := ss.fold(slices.Collect(maps.Values(ss.hot.rows))); err != nil {
 		return err
 	}
-	if ss.hot.journaled {
+	if ss.hot.entries != (entries{}) {
 		if _, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, int64(math.MaxInt64)); err != nil {
 			return err
 		}
@@ -124,7 +126,7 @@ func (h *hot) clear() { *h = *newHot() }
 
 // tidy writes back what rests, if that is much, or all, if there is too much of it.
 func (ss *session) tidy() error {
-	if len(ss.hot.rows) > ss.limits.rows {
+	if len(ss.hot.rows) > ss.limits.rows || ss.hot.entries.bytes > ss.limits.journal {
 		return ss.foldAll()
 	}
 	h := ss.hot
@@ -165,6 +167,7 @@ func (ss *session) tidy() error {
 			h.drop(r)
 		}
 		h.resting = nil
+		h.entries.trim(least)
 		clear(h.cold) // the table has changed
 	})
 	return nil

@@ -28,7 +28,7 @@ type hot struct {
 	cold    map[string][]*coldQueue // by flow, as far as they were read
 	resting []*hotRow               // that rested after they had changed, oldest first
 
-	journaled bool // there may be entries in the journal
+	entries entries
 }
 
 func newHot() *hot {

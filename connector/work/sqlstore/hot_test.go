@@ -159,7 +159,9 @@ func (p *pair) compare() {
 // Rows are the same whether they live in memory, in the journal or in the table,
 // and wherever they have been in between.
 func TestHotRows(t *testing.T) {
-	for _, l := range []limits{defaultLimits, {resting: 4, rows: 1000}, {resting: 3, rows: 8}} {
+	for _, l := range []limits{
+		defaultLimits, {resting: 4, rows: 1000, journal: 1 << 20}, {resting: 3, rows: 8, journal: 1 << 20}, {resting: 3, rows: 1000, journal: 500},
+	} {
 		t.Run(fmt.Sprint(l), func(t *testing.T) {
 			round := 0
 			dir := t.TempDir()
@@ -208,4 +210,94 @@ func hotHistory(t *rapid.T, file string, l limits) {
 	}
 	p.compare()
 	p.NoError(errors.Join(p.s.Close(), closeDB()))
+}
+
+// The journal stays short although no rows rest for long enough to go back, and
+// although one is never done.
+func TestJournalStaysShort(t *testing.T) {
+	const most = 10_000
+	for _, rows := range []int{3, 40} {
+		s, closeDB, err := openHot(filepath.Join(t.TempDir(), "work.db"), limits{resting: 20, rows: 1000, journal: most})
+		require.NoError(t, err)
+		mark := func(id string) {
+			_, err := s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: id}}})
+			require.NoError(t, err)
+		}
+		lease := func(n int) []work.Lease {
+			leases, err := s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: n, TTL: time.Hour})
+			require.NoError(t, err)
+			require.Len(t, leases, n)
+			return leases
+		}
+		mark("stuck")
+		stuck := lease(1)[0]
+		for i := range 2000 {
+			mark(fmt.Sprint(i % rows))
+			errs, err := s.Finish(t.Context(), []work.Outcome{{Lease: lease(1)[0], Result: work.Done}})
+			require.NoError(t, err)
+			require.NoError(t, errs[0])
+			var bytes int
+			if i%100 == 0 {
+				require.NoError(t, s.db.QueryRowContext(t.Context(), "SELECT coalesce(sum(length(states)), 0) FROM konnektor_journal").Scan(&bytes))
+				require.Less(t, bytes, 2*most)
+			}
+		}
+		errs, err := s.Finish(t.Context(), []work.Outcome{{Lease: stuck, Result: work.Done}})
+		require.NoError(t, err)
+		require.NoError(t, errs[0])
+		require.NoError(t, errors.Join(s.Close(), closeDB()))
+	}
+}
+
+// A journal that is damaged is not taken for one that is empty.
+func TestDamagedJournal(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "work.db")
+	s, closeDB, err := openHot(file, defaultLimits)
+	require.NoError(t, err)
+	_, err = s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}})
+	require.NoError(t, err)
+	for _, damage := range []string{"x''", "x'02'", "x'01ff'", "substr(states, 1, length(states) - 1)"} {
+		_, err = s.db.ExecContext(t.Context(), "UPDATE konnektor_journal SET states = "+damage)
+		require.NoError(t, err)
+		crash(t, s)
+		require.NoError(t, closeDB())
+		_, _, err = openHot(file, defaultLimits)
+		require.ErrorIs(t, err, errJournal, damage)
+		db := openDB(t, file)
+		_, err = db.ExecContext(t.Context(), "DELETE FROM konnektor_journal")
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		s, closeDB, err = openHot(file, defaultLimits)
+		require.NoError(t, err)
+		_, err = s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}})
+		require.NoError(t, err)
+	}
+	require.NoError(t, errors.Join(s.Close(), closeDB()))
+}
+
+// What another process did while the connection was lost counts, not memory.
+func TestFileWasElsewhere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "work.db")
+	s, closeDB, err := openHot(file, defaultLimits)
+	require.NoError(t, err)
+	mark := func(s *SQLite) []int64 {
+		seqs, err := s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}})
+		require.NoError(t, err)
+		return seqs
+	}
+	mark(s)
+	leases, err := s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: 1, TTL: time.Hour})
+	require.NoError(t, err)
+	conn, err := s.conn(t.Context())
+	require.NoError(t, err)
+	s.discard(conn)
+	other, closeOther, err := openHot(file, defaultLimits)
+	require.NoError(t, err)
+	require.Equal(t, []int64{2}, mark(other))
+	require.NoError(t, errors.Join(other.Close(), closeOther()))
+	require.Equal(t, []int64{3}, mark(s))
+	errs, err := s.Finish(t.Context(), []work.Outcome{{Lease: leases[0], Result: work.Done}})
+	require.NoError(t, err)
+	require.Equal(t, []error{work.ErrLeaseLost}, errs)
+	require.NoError(t, errors.Join(s.Close(), closeDB()))
 }

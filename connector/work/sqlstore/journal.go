@@ -28,7 +28,6 @@ func (ss *session) journal() error {
 	if err := ss.begin(); err != nil {
 		return err
 	}
-	ss.hot.journaled = true
 	entry := append(make([]byte, 0, 256*len(ss.order)), journalFormat)
 	for _, r := range ss.order {
 		entry = r.append(entry)
@@ -40,7 +39,33 @@ func (ss *session) journal() error {
 	for _, r := range ss.order {
 		r.seq = seq
 	}
+	ss.hot.entries.add(seq, len(entry))
 	return nil
+}
+
+// entries are what there may be in the journal, about.
+type entries struct {
+	first, last int64
+	bytes       int
+}
+
+func (e *entries) add(seq int64, size int) {
+	if e.first == 0 {
+		e.first = seq
+	}
+	e.last = seq
+	e.bytes += size
+}
+
+// trim tells that there are none before seq any more.
+func (e *entries) trim(seq int64) {
+	switch {
+	case seq > e.last:
+		*e = entries{}
+	case seq > e.first:
+		e.bytes = int(float64(e.bytes) * float64(e.last-seq+1) / float64(e.last-e.first+1))
+		e.first = seq
+	}
 }
 
 func (ss *session) append(entry []byte) (seq int64, err error) {

@@ -1,0 +1,38 @@
+package sqlstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/entity"
+)
+
+// FuzzRowsOf: a journal's entry is read as it was written, and whatever stands in
+// one is either read or refused.
+func FuzzRowsOf(f *testing.F) {
+	r := newHotRow(work.Mark{Flow: "f", Key: entity.Key{Type: "t", ID: "1"}, Priority: work.Bulk})
+	r.mark(work.Mark{Due: time.Now().Add(time.Hour), Cause: work.Cause{Kind: "k", EventID: "e", Time: time.Now(), Hops: 3}}, millisOf(time.Now()))
+	r.lease("me", "token", millisOf(time.Now()), millisOf(time.Now()))
+	entry := r.append([]byte{journalFormat})
+	f.Add(entry)
+	f.Add(r.append(entry))
+	f.Add([]byte{journalFormat})
+	f.Add([]byte{journalFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, entry []byte) {
+		rows, err := rowsOf(entry)
+		if err != nil {
+			require.ErrorIs(t, err, errJournal)
+			return
+		}
+		again := []byte{journalFormat}
+		for _, r := range rows {
+			again = r.append(again)
+		}
+		same, err := rowsOf(again)
+		require.NoError(t, err)
+		require.Equal(t, rows, same)
+	})
+}
