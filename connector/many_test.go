@@ -82,7 +82,7 @@ func TestAMessageForManyIsStoredInPieces(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.True(t, store.broken.Load())
 		require.Equal(t, 1, w.broker.Len(queue), "it is not acked before all of it is stored")
-		require.Error(t, stop(), "outcomes are not stored")
+		_ = stop() // an error if entities were leased before the store broke: their outcomes are not stored
 		store.broken.Store(false)
 		time.Sleep(time.Hour) // leases end
 		stop = w.start()
