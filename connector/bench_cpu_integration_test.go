@@ -3,6 +3,7 @@
 package connector_test
 
 import (
+	"bytes"
 	"os"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ func cpuTime() time.Duration {
 			continue // not a process, or gone
 		}
 		// The name, in brackets, may hold anything; the state comes after it.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		parents[p.Name()] = fields[1]
 		for _, field := range fields[11:15] { // its own and that of children that are gone
 			n, _ := strconv.Atoi(field)

@@ -119,10 +119,7 @@ func (ss *session) picks(req work.LeaseRequest, until millis) (picked []pick, er
 	if len(cold) == 0 {
 		return picked, nil
 	}
-	text, err := json.Marshal(cold)
-	if err != nil {
-		return picked, err
-	}
+	text, _ := json.Marshal(cold) // numbers always encode
 	if err := ss.read(sqlHotByRID, string(text)); err != nil {
 		return picked, err
 	}

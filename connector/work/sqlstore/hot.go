@@ -78,10 +78,7 @@ func (ss *session) load(ids []rowID) error {
 		}
 	}
 	for g, list := range groups {
-		text, err := json.Marshal(list)
-		if err != nil {
-			return err
-		}
+		text, _ := json.Marshal(list) // strings always encode
 		if err := ss.read(sqlHotByID, g.flow, g.typ, string(text)); err != nil {
 			return err
 		}
@@ -123,7 +120,7 @@ func scanHot(rows *sql.Rows, r *hotRow) error {
 	if later.String == "" {
 		return nil
 	}
-	for _, text := range strings.Split(later.String, ",") {
+	for text := range strings.SplitSeq(later.String, ",") {
 		at, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
 			return err

@@ -119,7 +119,7 @@ func (p *pair) finishSome(t *rapid.T, n int) {
 	p.Equal(want, got)
 }
 
-func (p *pair) renew(t *rapid.T) {
+func (p *pair) renew() {
 	for _, l := range p.leases[:min(2, len(p.leases))] {
 		got, err := p.s.Renew(rapidContext, []work.Lease{l[0]}, 2*time.Hour)
 		p.NoError(err)
@@ -191,7 +191,7 @@ func hotHistory(t *rapid.T, file string, l limits) {
 		case "finish":
 			p.finish(t)
 		case "renew":
-			p.renew(t)
+			p.renew()
 		case "sleep":
 			time.Sleep(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond)
 		case "sleep long":

@@ -215,13 +215,13 @@ func (s *SQLite) discard(conn *sql.Conn) {
 
 // session is a call that has the connection.
 type session struct {
-	ctx   context.Context
-	conn  *sql.Conn
-	tx    *sql.Tx // nil until begin
-	stmts map[string]*sql.Stmt
-	bound map[string]*sql.Stmt // those that the transaction has used
-	hot   *hot
-	limits
+	ctx    context.Context
+	conn   *sql.Conn
+	tx     *sql.Tx // nil until begin
+	stmts  map[string]*sql.Stmt
+	bound  map[string]*sql.Stmt // those that the transaction has used
+	hot    *hot
+	limits limits
 
 	// What has to be undone in memory if the transaction fails: rows as they
 	// were, in the order in which they were changed first. And what has to be done
