@@ -1,14 +1,21 @@
 package connector
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // crew does jobs, each in a goroutine of its own, and keeps the goroutines: one
-// that has grown its stack is worth keeping.
+// that has grown its stack is worth keeping. Those that have had nothing to do for
+// a while end.
 type crew struct {
 	jobs  chan func() // for goroutines that have nothing to do
 	over  chan struct{}
 	going sync.WaitGroup
 }
+
+// keepIdle is how long goroutines are kept that have nothing to do.
+const keepIdle = time.Second
 
 func newCrew() *crew { return &crew{jobs: make(chan func()), over: make(chan struct{})} }
 
@@ -24,9 +31,14 @@ func (c *crew) do(job func()) {
 func (c *crew) work(job func()) {
 	for {
 		job()
+		timer := time.NewTimer(keepIdle)
 		select {
 		case job = <-c.jobs:
+			timer.Stop()
+		case <-timer.C:
+			return
 		case <-c.over:
+			timer.Stop()
 			return
 		}
 	}

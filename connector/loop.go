@@ -273,7 +273,8 @@ func (l *loop) start(runCtx context.Context, lease work.Lease, asked time.Time) 
 	}
 }
 
-// work does runs: a goroutine that has grown its stack once is worth keeping.
+// work does runs: a goroutine that has grown its stack once is worth keeping for
+// a while.
 func (l *loop) work() {
 	ended := false
 	defer func() {
@@ -281,10 +282,34 @@ func (l *loop) work() {
 			l.workers.Go(l.work)
 		}
 	}()
-	for r := range l.begin {
-		l.run(r)
+	for {
+		timer := time.NewTimer(keepIdle)
+		select {
+		case r, open := <-l.begin:
+			timer.Stop()
+			if !open {
+				ended = true
+				return
+			}
+			l.run(r)
+		case <-timer.C:
+			if ended = l.dismiss(); ended {
+				return
+			}
+		}
 	}
-	ended = true
+}
+
+// dismiss reports whether a goroutine that has nothing to do may end: not if a
+// run has been begun that may be for it.
+func (l *loop) dismiss() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.goroutines <= l.active {
+		return false
+	}
+	l.goroutines--
+	return true
 }
 
 // run reconciles one entity and has the outcome stored.
