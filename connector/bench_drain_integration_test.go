@@ -9,9 +9,11 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 	"text/tabwriter"
@@ -36,6 +38,7 @@ import (
 var (
 	wholeMessages = flag.Int("whole.messages", 20_000, "notifications of each run of BenchmarkWholeWay")
 	wholeRounds   = flag.Int("whole.rounds", 3, "rounds of BenchmarkWholeWay")
+	wholeOnly     = flag.String("whole.only", "", "regular expression: the contenders of BenchmarkWholeWay, by name")
 )
 
 // wholeWorkers is how many entities each contender works on at once.
@@ -62,6 +65,7 @@ const mostPrefetch = 2000
 // the same way and would bring forty modules with it.
 func BenchmarkWholeWay(b *testing.B) {
 	node, pg := server.SharedRabbitMQ(b), server.SharedPostgreSQL(b)
+	only := regexp.MustCompile(*wholeOnly)
 	for _, load := range []load{
 		{name: "distinct", entities: *wholeMessages},
 		{name: "distinct, 5 ms of latency", entities: *wholeMessages, latency: 5 * time.Millisecond},
@@ -74,6 +78,9 @@ func BenchmarkWholeWay(b *testing.B) {
 			for round := range b.N * *wholeRounds {
 				for i := range contenders {
 					c := contenders[(round+i)%len(contenders)] // each goes first in turn
+					if !only.MatchString(c.name) {
+						continue
+					}
 					results = append(results, load.run(b, node, pg, c))
 				}
 			}
@@ -300,9 +307,14 @@ func printWhole(b *testing.B, name string, results []wholeResult) {
 	_, _ = fmt.Fprintf(t, "\n%s, %d workers\tnotifications/s\tthis/pool\tlowest\thighest\tCPU µs each\tAPI calls each\tstale\twrong\tleft in queue\t\n", name, wholeWorkers)
 	for _, c := range contenders {
 		rates := pick(c.name, rate)
+		if len(rates) == 0 {
+			continue
+		}
 		ratios := make([]float64, len(rates))
 		for i := range rates { // of the same round
-			ratios[i] = rates[i] / pool[i]
+			if ratios[i] = math.NaN(); len(pool) > 0 {
+				ratios[i] = rates[i] / pool[i]
+			}
 		}
 		_, _ = fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.3f\t%.0f\t%.0f\t%.0f\t\n", c.name, middle(rates), middle(ratios), slices.Min(ratios), slices.Max(ratios),
 			middle(pick(c.name, func(r wholeResult) float64 { return r.cpu })),
