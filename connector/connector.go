@@ -32,7 +32,9 @@ type Config struct {
 	// Logger gets what operators need to see, without personal data. Nil:
 	// slog.Default().
 	Logger *slog.Logger
-	// Middleware wraps the handling of each message, first one outermost.
+	// Middleware wraps the handling of each message, first one outermost. There is
+	// no Router of Watermill around it, so message.HandlerNameFromCtx and the like
+	// return nothing. One that returns messages is an error: none are published.
 	Middleware []message.HandlerMiddleware
 	// StopTimeout is how long work under way may go on when Run is stopped,
 	// before it is cancelled and left for the next start. Default 20 seconds.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -166,10 +165,6 @@ func (w *world) start(flows ...connector.Definition) (stop func() error) {
 	go func() { ended <- c.Run(ctx, connector.Input{Subscriber: w.broker, Topic: queue}) }()
 	synctest.Wait()
 	return func() error {
-		// A router that ends waits for its handlers with a lock held, which a
-		// subscription that has just ended wants. That is a wait in which a bubble's
-		// time stands still. On one processor the subscription is first.
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		cancel()
 		return <-ended
 	}

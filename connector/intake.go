@@ -52,41 +52,38 @@ func (in Input) decoder() notification.Decoder {
 type intake struct {
 	*session
 
-	crew *crew
-
-	// Watermill's handlers are called without a context of ours. stopping ends
+	// A message's handler is called without a context of ours. stopping ends
 	// when the connector stops, waiting when its last run has ended.
 	stopping, waiting context.Context //nolint:containedctx // see above
 }
 
-func (in *intake) handler(input Input) message.NoPublishHandlerFunc {
-	decoder := input.decoder()
-	return func(msg *message.Message) error {
-		done := make(chan error, 1)
-		in.crew.do(func() {
-			err := errNoHandling
-			defer func() { done <- err }() // also when user code ends the goroutine
-			err = in.handle(input.Topic, decoder, msg)
+// handle calls done once, when the message is dealt with. With a durable store it
+// does not wait for the commit.
+func (in *intake) handle(topic string, decoder notification.Decoder, msg *message.Message, done func(error)) {
+	marks, err := in.resolveWhenAvailable(decoder, msg)
+	switch {
+	case err != nil && in.stopping.Err() != nil:
+		done(context.Cause(in.stopping))
+	case err != nil:
+		done(in.reject(topic, msg, err))
+	case len(marks) == 0:
+		in.meter.notified(topic, "irrelevant")
+		done(nil)
+	case in.waiters != nil || len(marks) > maxBatch:
+		done(in.markAndWait(topic, marks))
+	default:
+		in.marks.Go(marks, func(_ []int64, err error) {
+			if err == nil {
+				in.meter.notified(topic, "marked")
+			}
+			done(err)
 		})
-		return <-done
 	}
 }
 
-// errNoHandling is what comes of a message when user code ends its goroutine.
-var errNoHandling = errors.New("the handling of the message ended its goroutine (runtime.Goexit)")
-
-func (in *intake) handle(topic string, decoder notification.Decoder, msg *message.Message) error {
-	marks, err := in.resolveWhenAvailable(decoder, msg)
-	if err != nil {
-		if in.stopping.Err() != nil {
-			return context.Cause(in.stopping)
-		}
-		return in.reject(topic, msg, err)
-	}
-	if len(marks) == 0 {
-		in.meter.notified(topic, "irrelevant")
-		return nil
-	}
+// markAndWait returns when the marks are stored and, with a store that is not
+// durable, their entities are reconciled.
+func (in *intake) markAndWait(topic string, marks []work.Mark) error {
 	seqs, err := in.storeMarks(marks)
 	if err != nil {
 		return err

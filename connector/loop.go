@@ -273,6 +273,9 @@ func (l *loop) start(runCtx context.Context, lease work.Lease, asked time.Time) 
 	}
 }
 
+// keepIdle is how long goroutines are kept that have nothing to do.
+const keepIdle = time.Second
+
 // work does runs: a goroutine that has grown its stack once is worth keeping for
 // a while.
 func (l *loop) work() {

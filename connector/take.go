@@ -2,61 +2,38 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/konnektor-go/konnektor/notification"
 )
 
 // take subscribes to all inputs and handles their messages until ctx ends.
 func (s *session) take(takeCtx, waitCtx context.Context, inputs []Input) error {
 	ctx, cancel := context.WithCancelCause(takeCtx)
 	defer cancel(nil)
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: s.cfg.StopTimeout}, logAdapter{s.log})
-	if err != nil {
-		return fmt.Errorf("connector %q: %w", s.name, err)
-	}
-	router.AddMiddleware(s.cfg.Middleware...)
-	in := &intake{session: s, crew: newCrew(), stopping: ctx, waiting: waitCtx}
-	defer in.crew.end()
 	subscriptions, err := subscribe(ctx, func() { cancel(nil) }, inputs)
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
-	// The Router is not stopped by its context but by the end of its messages:
-	// while it stops, it must not be given any more.
-	routing, stopRouting := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRouting()
-	var forwarding sync.WaitGroup
-	defer forwarding.Wait()
+	in := &intake{session: s, stopping: ctx, waiting: waitCtx}
+	var taking sync.WaitGroup
 	for i, input := range inputs {
-		messages := make(chan *message.Message)
-		forwarding.Go(func() {
-			defer stopRouting()
-			forward(ctx, subscriptions[i], messages)
-			cancel(fmt.Errorf("connector %q: input %d: has ended", s.name, i))
-		})
-		router.AddConsumerHandler(fmt.Sprintf("%d %s", i, input.Topic), input.Topic, subscription(messages), in.handler(input))
+		r := &receivers{intake: in, topic: input.Topic, decoder: input.decoder(), messages: subscriptions[i]}
+		r.ended = func() { cancel(fmt.Errorf("connector %q: input %d: has ended", s.name, i)) }
+		r.handler = r.wrapped(s.cfg.Middleware)
+		taking.Go(r.run)
 	}
-	if err := router.Run(routing); err != nil {
-		return fmt.Errorf("connector %q: %w", s.name, err)
-	}
+	taking.Wait()
 	if takeCtx.Err() == nil {
 		return context.Cause(ctx)
 	}
 	return nil
 }
-
-// subscription is a subscriber that has subscribed already. Watermill's Router
-// leaves a goroutine behind when a subscriber refuses, and closes subscribers,
-// which are the caller's.
-type subscription <-chan *message.Message
-
-func (s subscription) Subscribe(context.Context, string) (<-chan *message.Message, error) {
-	return s, nil
-}
-
-func (subscription) Close() error { return nil }
 
 // subscribe subscribes to all inputs, or cancels ctx and leaves none.
 func subscribe(ctx context.Context, cancel func(), inputs []Input) ([]<-chan *message.Message, error) {
@@ -75,30 +52,129 @@ func subscribe(ctx context.Context, cancel func(), inputs []Input) ([]<-chan *me
 	return subscriptions, nil
 }
 
-// forward passes messages on until ctx ends, and gives back what comes after.
-func forward(ctx context.Context, from <-chan *message.Message, to chan<- *message.Message) {
-	defer refuse(from)
-	defer close(to)
-	for {
-		select {
-		case msg, open := <-from:
-			if !open {
-				return
-			}
-			select {
-			case to <- msg:
-			case <-ctx.Done():
-				msg.Nack()
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 func refuse(messages <-chan *message.Message) {
 	for msg := range messages {
 		msg.Nack()
 	}
+}
+
+// receivers are the goroutines that handle the messages of one input. One of
+// them waits for a message at any time, however long others take with theirs.
+type receivers struct {
+	*intake
+
+	topic    string
+	decoder  notification.Decoder
+	messages <-chan *message.Message
+	ended    func()              // to be called when the messages end
+	handler  message.HandlerFunc // nil: no middleware
+
+	waiting atomic.Int64 // for a message
+	going   sync.WaitGroup
+	pending sync.WaitGroup // messages that are not settled
+}
+
+// keepWaiting is how many receivers wait for messages at most, when it has become
+// quiet.
+const keepWaiting = 8
+
+// run returns when the messages have ended, or it has stopped, and all are
+// settled.
+func (r *receivers) run() {
+	r.waiting.Add(1)
+	r.going.Go(r.receive)
+	r.going.Wait()
+	refuse(r.messages)
+	r.pending.Wait()
+}
+
+// receive handles messages, until there are enough others who wait for one. It
+// counts as waiting when it is called.
+func (r *receivers) receive() {
+	for {
+		select {
+		case <-r.stopping.Done():
+			return
+		case msg, open := <-r.messages:
+			if !open {
+				r.ended()
+				return
+			}
+			r.pending.Add(1)
+			if r.waiting.Add(-1) == 0 {
+				r.waiting.Add(1)
+				r.going.Go(r.receive)
+			}
+			r.deliver(msg)
+		}
+		if r.waiting.Load() >= keepWaiting {
+			return
+		}
+		r.waiting.Add(1)
+	}
+}
+
+// errNoHandling is what comes of a message when user code ends its goroutine.
+var errNoHandling = errors.New("the handling of the message ended its goroutine (runtime.Goexit)")
+
+// deliver has a message handled and settled. It does not always wait for that.
+func (r *receivers) deliver(msg *message.Message) {
+	handled := false
+	defer func() { // also when user code ends the goroutine
+		if !handled {
+			r.settle(msg, errNoHandling)
+		}
+	}()
+	if r.handler == nil {
+		r.handle(r.topic, r.decoder, msg, func(err error) { r.settle(msg, err) })
+		handled = true
+		return
+	}
+	err := r.callHandler(msg)
+	handled = true
+	r.settle(msg, err)
+}
+
+// settle acks a message, or has it delivered again.
+func (r *receivers) settle(msg *message.Message, err error) {
+	defer r.pending.Done()
+	if err == nil {
+		msg.Ack()
+		return
+	}
+	if r.stopping.Err() == nil {
+		r.log.Error("message goes back", "error", err)
+	}
+	msg.Nack()
+}
+
+// wrapped returns what handles a message within the middleware, nil if there is
+// none.
+func (r *receivers) wrapped(middleware []message.HandlerMiddleware) message.HandlerFunc {
+	if len(middleware) == 0 {
+		return nil
+	}
+	handler := func(msg *message.Message) ([]*message.Message, error) {
+		done := make(chan error, 1)
+		r.handle(r.topic, r.decoder, msg, func(err error) { done <- err })
+		return nil, <-done
+	}
+	for i := len(middleware) - 1; i >= 0; i-- {
+		handler = middleware[i](handler)
+	}
+	return handler
+}
+
+// callHandler calls the middleware. A panic in it is an error of the message.
+func (r *receivers) callHandler(msg *message.Message) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{stage: "middleware", value: v}
+		}
+	}()
+	produced, err := r.handler(msg)
+	if err == nil && len(produced) > 0 {
+		return errors.New("middleware: makes messages, and a connector publishes none: publish them there")
+	}
+	return err
 }
