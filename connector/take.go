@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -159,8 +160,8 @@ func (r *receivers) wrapped(middleware []message.HandlerMiddleware) message.Hand
 		r.handle(r.topic, r.decoder, msg, func(err error) { done <- err })
 		return nil, <-done
 	}
-	for i := len(middleware) - 1; i >= 0; i-- {
-		handler = middleware[i](handler)
+	for _, wrap := range slices.Backward(middleware) {
+		handler = wrap(handler)
 	}
 	return handler
 }
