@@ -18,15 +18,16 @@
 //     if need be, with the same settings.
 //   - Rows with which something happens live in memory; what becomes of them is
 //     appended to a journal in the file, and written to the rows when they rest, a
-//     thousand at a time. At most 20,000 are in memory, with what a kilobyte each
-//     takes. Leases are in memory alone: with the process, its runs are dead.
+//     thousand at a time. At most 40,000 are in memory, 10,000 of them at rest, with
+//     what a kilobyte each takes. Leases are in memory alone: with the process, its
+//     runs are dead.
 //   - Lease and NextDue read a hundred rows of each priority and what they give,
 //     however many wait or are done. PruneIdle and PruneParked read what they
 //     delete.
 //   - List reads a page's rows among those of the state, or if these are more than
 //     10,000 among all. Stats reads indexes from end to end, 0.15 s for 200,000
-//     rows; other calls wait meanwhile. All that reads or deletes rows, but for
-//     what the reconcile loop calls, writes back what is in memory first.
+//     rows; other calls wait meanwhile. All else that reads or deletes rows, but
+//     for what the reconcile loop calls, writes back what is in memory first.
 //   - What Forget and the pruning delete is overwritten. Copies that SQLite left
 //     behind when it moved rows are gone, after a Forget, once PruneIdle was called
 //     or the store is closed: the file is then written anew, some seconds for

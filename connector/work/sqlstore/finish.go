@@ -37,15 +37,7 @@ func (s *SQLite) Finish(ctx context.Context, outcomes []work.Outcome) ([]error, 
 	return errs, nil
 }
 
-// orNull returns bytes as an argument, NULL for none.
-func orNull(b []byte) any {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
-}
-
-func flagOf(b bool) int {
+func flagOf(b bool) int64 {
 	if b {
 		return 1
 	}

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -10,27 +9,29 @@ import (
 
 // limits say when rows go back to the table.
 type limits struct {
-	resting int // how many that rest go back at once
-	rows    int // how many there are in memory before all of them go back
-	journal int // how many bytes there are in the journal before they do
+	resting int // how many that rest stay in memory
+	back    int // how many go back at once
+	rows    int // how many there are in memory before those that are wanted last go back
+	journal int // how many bytes there are in the journal before all rows go back
 }
 
 // defaultLimits let a call wait for some 20 ms while rows that rest go back, and
-// 0.5 s if so many wait to be leased that all have to. The journal is as long as
+// 0.1 s if so many wait to be leased that some have to. The journal is as long as
 // that if the same few rows are at work all the time, or one run never ends.
-var defaultLimits = limits{resting: 1000, rows: 20_000, journal: 32 << 20}
+var defaultLimits = limits{resting: 10_000, back: 1000, rows: 40_000, journal: 32 << 20}
 
 const (
-	sqlValues = `$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28`
+	// The values have no numbers: the driver would look each of them up by its name.
+	sqlValues = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 
 	sqlNames = `dirty, done, due, priority, attempts, deferrals, first_failure, last_failure, failure_group,
 	parked, present, applied, fingerprint, finished, last_result, summary,
 	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops,
 	token, lease_owner, lease_until, leased, renewed`
 
-	sqlUpdate = `UPDATE konnektor_work SET (` + sqlNames + `) = (` + sqlValues + `) WHERE rid = $1`
+	sqlUpdate = `UPDATE konnektor_work SET (` + sqlNames + `) = (` + sqlValues + `) WHERE rid = ?`
 
-	sqlInsert = `INSERT INTO konnektor_work (rid, ` + sqlNames + `, flow, type, id) VALUES ($1, ` + sqlValues + `, $29, $30, $31)`
+	sqlInsert = `INSERT INTO konnektor_work (` + sqlNames + `, flow, type, id) VALUES (` + sqlValues + `, ?, ?, ?)`
 
 	sqlRID = `SELECT rid FROM konnektor_work WHERE flow = $1 AND type = $2 AND id = $3`
 
@@ -39,14 +40,14 @@ const (
 	sqlAddLater = `INSERT INTO konnektor_later (rid, at, flow) VALUES ($1, $2, $3)`
 )
 
-// values are a row's columns as sqlUpdate has them.
+// values are a row's columns as sqlNames has them.
 func (r *hotRow) values() []any {
-	return []any{
-		r.rid, r.dirty, r.done, r.due.column(), int(r.priority), r.attempts, r.deferrals, r.first.column(), r.last.column(), r.group,
-		flagOf(r.parked), flagOf(r.present), r.applied.column(), orNull(r.fingerprint), r.finished.column(), string(r.result), r.summary,
-		r.cause.Kind, r.cause.EventID, r.caused.column(), r.cause.RoutingKey, r.cause.Trace, r.cause.Hops,
+	return append(make([]any, 0, 30),
+		r.dirty, r.done, r.due.column(), int64(r.priority), int64(r.attempts), int64(r.deferrals), r.first.column(), r.last.column(), r.group,
+		flagOf(r.parked), flagOf(r.present), r.applied.column(), blobOrNull(r.fingerprint), r.finished.column(), string(r.result), r.summary,
+		r.cause.Kind, r.cause.EventID, r.caused.column(), r.cause.RoutingKey, r.cause.Trace, int64(r.cause.Hops),
 		textOrNull(r.token), r.owner, r.until.column(), r.leased, flagOf(r.renewed),
-	}
+	)
 }
 
 // write writes a row to the table.
@@ -61,13 +62,11 @@ func (ss *session) write(r *hotRow) error {
 			rid = known[0]
 		}
 	}
-	values := r.values()
-	values[0] = rid
 	var err error
 	if rid != 0 {
-		_, err = ss.stmt(sqlUpdate).ExecContext(ss.ctx, values...)
+		_, err = ss.stmt(sqlUpdate).ExecContext(ss.ctx, append(r.values(), rid)...)
 	} else {
-		rid, err = ss.insert(r, values)
+		rid, err = ss.insert(r)
 	}
 	if err != nil || !r.dated {
 		return err
@@ -83,9 +82,8 @@ func (ss *session) write(r *hotRow) error {
 	return nil
 }
 
-func (ss *session) insert(r *hotRow, values []any) (rid int64, err error) {
-	values[0] = nil // SQLite gives one
-	result, err := ss.stmt(sqlInsert).ExecContext(ss.ctx, append(values, r.id.flow, r.id.key.Type, r.id.key.ID)...)
+func (ss *session) insert(r *hotRow) (rid int64, err error) {
+	result, err := ss.stmt(sqlInsert).ExecContext(ss.ctx, append(r.values(), r.id.flow, r.id.key.Type, r.id.key.ID)...)
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +96,7 @@ func (ss *session) fold(rows []*hotRow) error {
 		return err
 	}
 	rows = slices.DeleteFunc(rows, func(r *hotRow) bool { return !r.changed })
-	slices.SortFunc(rows, func(a, b *hotRow) int { return cmp.Or(cmp.Compare(a.rid, b.rid), a.id.compare(b.id)) })
+	slices.SortFunc(rows, byPlace)
 	for _, r := range rows {
 		if err := ss.write(r); err != nil {
 			return err
@@ -124,39 +122,50 @@ func (ss *session) foldAll() error {
 
 func (h *hot) clear() { *h = *newHot() }
 
-// tidy writes back what rests, if that is much, or all, if there is too much of it.
+// tidy writes back some of what rests, if that is much; some of what waits, if
+// there is too much of it; or all, if the journal is too long.
 func (ss *session) tidy() error {
-	if len(ss.hot.rows) > ss.limits.rows || ss.hot.entries.bytes > ss.limits.journal {
+	h := ss.hot
+	if h.entries.bytes > ss.limits.journal {
 		return ss.foldAll()
 	}
-	h := ss.hot
-	if len(h.resting) < ss.limits.resting {
+	if len(h.rows) > ss.limits.rows {
+		some := ss.limits.rows / 8
+		back := h.wantedLast(some)
+		if len(back) < some/2 {
+			return ss.foldAll()
+		}
+		return ss.foldSome(back)
+	}
+	over := h.resting.len() - ss.limits.resting
+	if over < 0 {
 		return nil
 	}
-	now := millisOf(time.Now())
-	var back []*hotRow
-	seen := make(map[*hotRow]bool, len(h.resting))
-	for _, r := range h.resting {
-		if !seen[r] && h.rows[r.id] == r && r.rests(now) {
-			back = append(back, r)
-		}
-		seen[r] = true
-	}
-	if len(back) < ss.limits.resting/2 {
-		ss.committed = append(ss.committed, func() { h.resting = append(h.resting[:0], back...) })
+	back, seen := h.resting.first(max(over, ss.limits.back), func(r *hotRow) bool {
+		return h.rows[r.id] == r && r.rests(millisOf(time.Now()))
+	})
+	ss.committed = append(ss.committed, func() { h.resting.drop(seen) })
+	return ss.foldSome(back)
+}
+
+// foldSome writes rows back. When the session's transaction is committed, they are
+// no longer in memory, nor in the journal what is before the first of the others.
+func (ss *session) foldSome(back []*hotRow) error {
+	if len(back) == 0 {
 		return nil
 	}
 	if err := ss.fold(slices.Clone(back)); err != nil {
 		return err
 	}
-	least := int64(math.MaxInt64)
+	h := ss.hot
 	gone := make(map[*hotRow]bool, len(back))
 	for _, r := range back {
 		gone[r] = true
 	}
+	least := int64(math.MaxInt64)
 	for _, r := range h.rows {
-		if r.seq != 0 && !gone[r] {
-			least = min(least, r.seq)
+		if r.seq != 0 && r.seq < least && !gone[r] {
+			least = r.seq
 		}
 	}
 	if _, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, least); err != nil {
@@ -166,11 +175,17 @@ func (ss *session) tidy() error {
 		for _, r := range back {
 			h.drop(r)
 		}
-		h.resting = nil
 		h.entries.trim(least)
 		clear(h.cold) // the table has changed
 	})
 	return nil
+}
+
+func blobOrNull(blob string) any {
+	if blob == "" {
+		return nil
+	}
+	return []byte(blob)
 }
 
 func textOrNull(text string) any {

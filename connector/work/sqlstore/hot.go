@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
 )
@@ -26,7 +27,7 @@ type hot struct {
 	byRID   map[int64]*hotRow
 	flows   map[string]*hotFlow
 	cold    map[string][]*coldQueue // by flow, as far as they were read
-	resting []*hotRow               // that rested after they had changed, oldest first
+	resting resting
 
 	entries entries
 }
@@ -91,8 +92,13 @@ func (ss *session) read(query string, args ...any) error {
 		return err
 	}
 	found, err := collect(ss, scanHot, query, args...)
+	now := millisOf(time.Now())
 	for i := range found {
-		ss.hot.add(&found[i])
+		r := &found[i]
+		ss.hot.add(r)
+		if r.rests(now) { // or it would stay, if nothing happens with it
+			ss.hot.resting.add(r)
+		}
 	}
 	return err
 }
@@ -100,8 +106,9 @@ func (ss *session) read(query string, args ...any) error {
 func scanHot(rows *sql.Rows, r *hotRow) error {
 	var due, until, first, last, applied, finished, caused stamp
 	var token, later sql.NullString
+	var fingerprint []byte
 	err := rows.Scan(&r.rid, &r.id.flow, &r.id.key.Type, &r.id.key.ID, &r.dirty, &r.done, &due, &r.priority, &r.attempts, &r.deferrals,
-		&first, &last, &r.group, &r.parked, &r.present, &applied, &r.fingerprint, &finished, &r.result, &r.summary,
+		&first, &last, &r.group, &r.parked, &r.present, &applied, &fingerprint, &finished, &r.result, &r.summary,
 		&r.cause.Kind, &r.cause.EventID, &caused, &r.cause.RoutingKey, &r.cause.Trace, &r.cause.Hops,
 		&token, &r.owner, &until, &r.leased, &r.renewed, &later)
 	if err != nil {
@@ -116,7 +123,7 @@ func scanHot(rows *sql.Rows, r *hotRow) error {
 	} {
 		*t.to = t.from.since()
 	}
-	r.token = token.String
+	r.token, r.fingerprint = token.String, string(fingerprint)
 	if later.String == "" {
 		return nil
 	}
@@ -131,12 +138,20 @@ func scanHot(rows *sql.Rows, r *hotRow) error {
 	return nil
 }
 
+// before is a row as it was before a session.
+type before struct {
+	row *hotRow
+	rowState
+	changed, dated bool
+	seq            int64
+}
+
 // change lets f change a row in memory, which is undone if the session's
 // transaction fails.
 func (ss *session) change(r *hotRow, f func()) {
-	if _, known := ss.touched[r]; !known {
-		ss.touched[r] = *r
-		ss.order = append(ss.order, r)
+	if !r.touched {
+		r.touched = true
+		ss.before = append(ss.before, before{r, r.rowState, r.changed, r.dated, r.seq})
 	}
 	f()
 	ss.hot.enqueue(r)
@@ -144,14 +159,27 @@ func (ss *session) change(r *hotRow, f func()) {
 
 // undo makes the rows in memory what they were.
 func (ss *session) undo() {
-	for _, r := range ss.order {
-		was := ss.touched[r]
+	for i := range ss.before {
+		was := &ss.before[i]
+		r := was.row
 		r.rowState, r.changed, r.dated, r.seq = was.rowState, was.changed, was.dated, was.seq
+		r.touched = false
 		if r.dirty == 0 { // it was made just now
 			ss.hot.drop(r)
 		} else {
 			ss.hot.enqueue(r)
+			ss.hot.resting.add(r)
 		}
+	}
+}
+
+// done does in memory what is to be done after the session's transaction.
+func (ss *session) done() {
+	for i := range ss.before {
+		ss.before[i].row.touched = false
+	}
+	for _, do := range ss.committed {
+		do()
 	}
 }
 

@@ -137,6 +137,11 @@ func (p *pair) same() {
 		p.NoError(err)
 		p.Equal(want, got)
 	}
+	got, err := p.s.Stats(rapidContext)
+	p.NoError(err)
+	want, err := p.m.Stats(rapidContext)
+	p.NoError(err)
+	p.Equal(want, got)
 }
 
 // compare reads all rows, which brings them back to the table.
@@ -160,7 +165,8 @@ func (p *pair) compare() {
 // and wherever they have been in between.
 func TestHotRows(t *testing.T) {
 	for _, l := range []limits{
-		defaultLimits, {resting: 4, rows: 1000, journal: 1 << 20}, {resting: 3, rows: 8, journal: 1 << 20}, {resting: 3, rows: 1000, journal: 500},
+		defaultLimits, {resting: 8, back: 4, rows: 1000, journal: 1 << 20}, {resting: 3, back: 2, rows: 8, journal: 1 << 20},
+		{resting: 0, back: 3, rows: 1000, journal: 500},
 	} {
 		t.Run(fmt.Sprint(l), func(t *testing.T) {
 			round := 0
@@ -217,7 +223,7 @@ func hotHistory(t *rapid.T, file string, l limits) {
 func TestJournalStaysShort(t *testing.T) {
 	const most = 10_000
 	for _, rows := range []int{3, 40} {
-		s, closeDB, err := openHot(filepath.Join(t.TempDir(), "work.db"), limits{resting: 20, rows: 1000, journal: most})
+		s, closeDB, err := openHot(filepath.Join(t.TempDir(), "work.db"), limits{resting: 20, back: 20, rows: 1000, journal: most})
 		require.NoError(t, err)
 		mark := func(id string) {
 			_, err := s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: id}}})
@@ -256,7 +262,7 @@ func TestDamagedJournal(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}})
 	require.NoError(t, err)
-	for _, damage := range []string{"x''", "x'02'", "x'01ff'", "substr(states, 1, length(states) - 1)"} {
+	for _, damage := range []string{"x''", "x'01'", "x'03'", "x'02ff'", "substr(states, 1, length(states) - 1)"} {
 		_, err = s.db.ExecContext(t.Context(), "UPDATE konnektor_journal SET states = "+damage)
 		require.NoError(t, err)
 		crash(t, s)

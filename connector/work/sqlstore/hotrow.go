@@ -45,12 +45,14 @@ type hotRow struct {
 	made    bool  // the table has not got it
 	changed bool  // since it was read or written
 	dated   bool  // later has changed
+	touched bool  // by the session under way
+	listed  bool  // among those that rest
 	seq     int64 // of the journal's last entry with it, 0: none since it was read
 	queue   *hotQueue
 	place   int // in the queue
 }
 
-// rowState is what a row holds. None of its slices is changed in place.
+// rowState is what a row holds. Its slice is not changed in place.
 type rowState struct {
 	dirty, done, leased                        int64 // leased: dirty as the run saw it
 	due, until, first, last, applied, finished millis
@@ -58,8 +60,7 @@ type rowState struct {
 	priority                                   work.Priority
 	attempts, deferrals                        int
 	result                                     work.Result
-	summary, group, owner, token               string
-	fingerprint                                []byte
+	summary, group, owner, token, fingerprint  string
 	cause                                      work.Cause // without the time
 	caused                                     millis
 	present, parked, renewed                   bool
@@ -78,6 +79,33 @@ func (r *hotRow) free() millis {
 		return r.until
 	}
 	return r.due
+}
+
+func (r *hotRow) state(now millis) work.State {
+	switch free := r.free(); {
+	case r.token != "" && free > now:
+		return work.Running
+	case r.parked:
+		return work.Parked
+	case free > now:
+		return work.Waiting
+	case free != 0:
+		return work.Due
+	default:
+		return work.Idle
+	}
+}
+
+// since returns since when the row has been in a state, as [work.Stat] has it.
+func (r *hotRow) since(s work.State) millis {
+	switch s {
+	case work.Due, work.Waiting:
+		return r.free()
+	case work.Parked:
+		return r.last
+	default:
+		return 0
+	}
 }
 
 // rests reports whether nothing is to be done for the row soon.
@@ -143,7 +171,7 @@ func (r *hotRow) finish(o work.Outcome, now millis) {
 	next := millisOf(o.Next)
 	switch o.Result {
 	case work.Done:
-		r.done, r.present, r.applied, r.fingerprint = r.leased, o.Present, now, slices.Clone(o.Fingerprint)
+		r.done, r.present, r.applied, r.fingerprint = r.leased, o.Present, now, string(o.Fingerprint)
 	case work.GaveUp:
 		next = 0
 	default:

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	sqlAppend = `INSERT INTO konnektor_journal (states) VALUES ($1)`
+	sqlAppend = `INSERT INTO konnektor_journal (states) VALUES (?)`
 
 	sqlJournal = `SELECT states FROM konnektor_journal ORDER BY seq`
 
@@ -18,25 +18,26 @@ const (
 )
 
 // journalFormat is the first byte of an entry.
-const journalFormat = 1
+const journalFormat = 2
 
 // journal appends the rows that the session has changed, as they are now.
 func (ss *session) journal() error {
-	if len(ss.order) == 0 {
+	if len(ss.before) == 0 {
 		return nil
 	}
 	if err := ss.begin(); err != nil {
 		return err
 	}
-	entry := append(make([]byte, 0, 256*len(ss.order)), journalFormat)
-	for _, r := range ss.order {
-		entry = r.append(entry)
+	rows := make([]*hotRow, len(ss.before))
+	for i := range ss.before {
+		rows[i] = ss.before[i].row
 	}
+	entry := appendRows(make([]byte, 0, 128*len(rows)), rows)
 	seq, err := ss.append(entry)
 	if err != nil {
 		return err
 	}
-	for _, r := range ss.order {
+	for _, r := range rows {
 		r.seq = seq
 	}
 	ss.hot.entries.add(seq, len(entry))
@@ -76,26 +77,35 @@ func (ss *session) append(entry []byte) (seq int64, err error) {
 	return result.LastInsertId()
 }
 
-// append appends a row's state.
-func (r *hotRow) append(b []byte) []byte {
-	for _, text := range []string{r.id.flow, r.id.key.Type, r.id.key.ID} {
-		b = appendText(b, text)
+// appendRows appends an entry with rows.
+func appendRows(b []byte, rows []*hotRow) []byte {
+	b = append(b, journalFormat)
+	was := new(hotRow)
+	for _, r := range rows {
+		b = r.append(b, was)
+		was = r
 	}
-	for _, n := range r.numbers() {
-		b = binary.AppendVarint(b, *n)
+	return b
+}
+
+// append appends a row's state, as far as it differs from that of the row before
+// it in the entry: rows that change together have most texts and times in common,
+// and the shorter an entry is, the fewer pages have to be written.
+func (r *hotRow) append(b []byte, was *hotRow) []byte {
+	before := was.texts()
+	for i, text := range r.texts() {
+		b = appendText(b, *text, *before[i])
 	}
-	for _, t := range r.times() {
-		b = binary.AppendVarint(b, int64(*t))
+	b = appendText(b, string(r.result), string(was.result))
+	times := was.times()
+	for i, t := range r.times() {
+		b = binary.AppendVarint(b, int64(*t-*times[i]))
 	}
-	for _, text := range r.texts() {
-		b = appendText(b, *text)
+	for _, n := range [...]int64{
+		r.dirty, r.done, r.leased, int64(r.priority), int64(r.attempts), int64(r.deferrals), int64(r.cause.Hops),
+	} {
+		b = binary.AppendVarint(b, n)
 	}
-	b = appendText(b, string(r.result))
-	b = appendText(b, string(r.fingerprint))
-	b = binary.AppendVarint(b, int64(r.priority))
-	b = binary.AppendVarint(b, int64(r.attempts))
-	b = binary.AppendVarint(b, int64(r.deferrals))
-	b = binary.AppendVarint(b, int64(r.cause.Hops))
 	flags := byte(0)
 	for i, f := range r.flags() {
 		if *f {
@@ -110,22 +120,26 @@ func (r *hotRow) append(b []byte) []byte {
 	return b
 }
 
-func (r *rowState) numbers() [3]*int64 { return [3]*int64{&r.dirty, &r.done, &r.leased} }
+func (r *hotRow) texts() [12]*string {
+	return [12]*string{
+		&r.id.flow, &r.id.key.Type, &r.id.key.ID,
+		&r.summary, &r.group, &r.owner, &r.token, &r.fingerprint, &r.cause.Kind, &r.cause.EventID, &r.cause.RoutingKey, &r.cause.Trace,
+	}
+}
 
 func (r *rowState) times() [7]*millis {
 	return [7]*millis{&r.due, &r.until, &r.first, &r.last, &r.applied, &r.finished, &r.caused}
 }
 
-func (r *rowState) texts() [8]*string {
-	return [8]*string{
-		&r.summary, &r.group, &r.owner, &r.token, &r.cause.Kind, &r.cause.EventID, &r.cause.RoutingKey, &r.cause.Trace,
-	}
-}
-
 func (r *rowState) flags() [3]*bool { return [3]*bool{&r.present, &r.parked, &r.renewed} }
 
-func appendText(b []byte, text string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+// appendText appends a text with its length and one more, or 0 for the text that
+// the row before has.
+func appendText(b []byte, text, was string) []byte {
+	if text == was {
+		return append(b, 0)
+	}
+	return append(binary.AppendUvarint(b, uint64(len(text))+1), text...)
 }
 
 var errJournal = errors.New("db: the journal is damaged")
@@ -159,9 +173,12 @@ func skip[N int64 | uint64](e *entryReader, n N, size int) N {
 	return n
 }
 
-func (e *entryReader) text() string {
+func (e *entryReader) text(was string) string {
 	n := e.length()
-	if n > uint64(len(e.rest)) {
+	if n == 0 {
+		return was
+	}
+	if n--; n > uint64(len(e.rest)) {
 		e.bad, n = true, 0
 	}
 	text := string(e.rest[:n])
@@ -169,19 +186,19 @@ func (e *entryReader) text() string {
 	return text
 }
 
-func (e *entryReader) row() *hotRow {
+// row reads the row that comes after another one.
+func (e *entryReader) row(was *hotRow) *hotRow {
 	r := &hotRow{changed: true, dated: true}
-	r.id.flow, r.id.key.Type, r.id.key.ID = e.text(), e.text(), e.text()
-	for _, n := range r.numbers() {
-		*n = e.number()
+	before := was.texts()
+	for i, text := range r.texts() {
+		*text = e.text(*before[i])
 	}
-	for _, t := range r.times() {
-		*t = millis(e.number())
+	r.result = work.Result(e.text(string(was.result)))
+	times := was.times()
+	for i, t := range r.times() {
+		*t = *times[i] + millis(e.number())
 	}
-	for _, text := range r.texts() {
-		*text = e.text()
-	}
-	r.result, r.fingerprint = work.Result(e.text()), []byte(e.text())
+	r.dirty, r.done, r.leased = e.number(), e.number(), e.number()
 	r.priority, r.attempts = work.Priority(e.number()), int(e.number())
 	r.deferrals, r.cause.Hops = int(e.number()), int(e.number())
 	if len(e.rest) == 0 {
@@ -201,11 +218,13 @@ func (e *entryReader) row() *hotRow {
 // rowsOf returns the rows of a journal's entry.
 func rowsOf(entry []byte) (rows []*hotRow, err error) {
 	if len(entry) == 0 || entry[0] != journalFormat {
-		return nil, fmt.Errorf("%w, or of a newer program", errJournal)
+		return nil, fmt.Errorf("%w, or of another version of the program", errJournal)
 	}
 	e := entryReader{rest: entry[1:]}
+	was := new(hotRow)
 	for len(e.rest) > 0 && !e.bad {
-		rows = append(rows, e.row())
+		was = e.row(was)
+		rows = append(rows, was)
 	}
 	if e.bad {
 		return nil, errJournal

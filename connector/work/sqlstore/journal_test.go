@@ -16,9 +16,9 @@ func FuzzRowsOf(f *testing.F) {
 	r := newHotRow(work.Mark{Flow: "f", Key: entity.Key{Type: "t", ID: "1"}, Priority: work.Bulk})
 	r.mark(work.Mark{Due: time.Now().Add(time.Hour), Cause: work.Cause{Kind: "k", EventID: "e", Time: time.Now(), Hops: 3}}, millisOf(time.Now()))
 	r.lease("me", "token", millisOf(time.Now()), millisOf(time.Now()))
-	entry := r.append([]byte{journalFormat})
-	f.Add(entry)
-	f.Add(r.append(entry))
+	next := newHotRow(work.Mark{Flow: "f", Key: entity.Key{Type: "t", ID: "2"}})
+	f.Add(appendRows(nil, []*hotRow{r}))
+	f.Add(appendRows(nil, []*hotRow{r, next, r}))
 	f.Add([]byte{journalFormat})
 	f.Add([]byte{journalFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, entry []byte) {
@@ -27,11 +27,7 @@ func FuzzRowsOf(f *testing.F) {
 			require.ErrorIs(t, err, errJournal)
 			return
 		}
-		again := []byte{journalFormat}
-		for _, r := range rows {
-			again = r.append(again)
-		}
-		same, err := rowsOf(again)
+		same, err := rowsOf(appendRows(nil, rows))
 		require.NoError(t, err)
 		require.Equal(t, rows, same)
 	})

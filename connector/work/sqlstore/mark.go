@@ -56,9 +56,9 @@ func (ss *session) keep() error {
 		return err
 	}
 	now := millisOf(time.Now())
-	for _, r := range ss.order {
-		if r.rests(now) {
-			ss.hot.resting = append(ss.hot.resting, r)
+	for i := range ss.before {
+		if r := ss.before[i].row; r.rests(now) {
+			ss.hot.resting.add(r)
 		}
 	}
 	return ss.tidy()

@@ -226,8 +226,7 @@ type session struct {
 	// What has to be undone in memory if the transaction fails: rows as they
 	// were, in the order in which they were changed first. And what has to be done
 	// there once it is committed.
-	touched   map[*hotRow]hotRow
-	order     []*hotRow
+	before    []before
 	committed []func()
 }
 
@@ -281,14 +280,12 @@ func (s *SQLite) hold(ctx context.Context, what string, f func(*session) error) 
 		return err
 	}
 	defer func() { _ = conn.Close() }() // gives it back, or was discarded
-	ss := &session{ctx: context.WithoutCancel(ctx), conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits, touched: make(map[*hotRow]hotRow)}
+	ss := &session{ctx: context.WithoutCancel(ctx), conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits}
 	if err := s.try(ss, f); err != nil {
 		ss.undo()
 		return err
 	}
-	for _, do := range ss.committed {
-		do()
-	}
+	ss.done()
 	return nil
 }
 
