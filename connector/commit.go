@@ -1,63 +1,64 @@
 package connector
 
 import (
+	"context"
+
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
-// commit stores an outcome, also when the run was stopped. It does not wait: over
-// is called with what is stored.
-func (l *loop) commit(r *run, rep report, outcome work.Outcome, over func(work.Outcome)) {
-	if len(outcome.Marks) <= maxBatch {
-		l.commitOutcome(r, rep, outcome, over)
+// commit stores the outcome, also when the run was stopped. It does not wait.
+func (r *run) commit(ctx context.Context) {
+	if len(r.outcome.Marks) <= maxBatch {
+		r.commitOutcome(ctx)
 		return
 	}
-	l.ending.Go(func() { // the marks before the outcome: a crash in between repeats the run
-		_, err := l.storeMarks(outcome.Marks)
-		if outcome.Marks = nil; err == nil {
-			l.commitOutcome(r, rep, outcome, over)
+	r.ending.Go(func() { // the marks before the outcome: a crash in between repeats the run
+		_, err := r.storeMarks(r.outcome.Marks)
+		if r.outcome.Marks = nil; err == nil {
+			r.commitOutcome(ctx)
 			return
 		}
-		l.notStored(r, err)
-		over(work.Outcome{})
+		r.notStored(err)
+		r.over(ctx, "")
 	})
 }
 
-func (l *loop) commitOutcome(r *run, rep report, outcome work.Outcome, over func(work.Outcome)) {
-	l.outcomes.Go(outcome, func(refused, err error) {
+func (r *run) commitOutcome(ctx context.Context) {
+	r.outcomes.Go(r, func(refused, err error) {
 		switch {
 		case err != nil:
-			l.notStored(r, err)
-			over(work.Outcome{})
+			r.notStored(err)
+			r.over(ctx, "")
 		case refused != nil:
-			l.log.Warn("outcome refused by the work store", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
-			l.markAgain(r, rep, func() { over(work.Outcome{}) })
+			r.log.Warn("outcome refused by the work store", "entity", r.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
+			r.markAgain(ctx)
 		default:
-			l.settled(r, outcome)
-			over(outcome)
+			r.settled(r, r.outcome)
+			r.over(ctx, r.outcome.Result)
 		}
 	})
 }
 
-func (l *loop) notStored(r *run, err error) {
-	l.unstored.Add(1)
-	l.log.Error("outcome not stored; the entity will be reconciled again", "entity", l.hasher.Hash(r.lease.Key), "error", err)
+func (r *run) notStored(err error) {
+	r.unstored.Add(1)
+	r.log.Error("outcome not stored; the entity will be reconciled again", "entity", r.hasher.Hash(r.lease.Key), "error", err)
 }
 
 // markAgain marks the entity of a run that lost its lease while it was writing:
 // its write may have come after that of the run that took over, with an older
-// state. It does not wait: over is called when that is stored.
-func (l *loop) markAgain(r *run, rep report, over func()) {
-	if rep.stage != writing {
-		over()
+// state. It does not wait.
+func (r *run) markAgain(ctx context.Context) {
+	if r.rep.stage != writing {
+		r.over(ctx, "")
 		return
 	}
 	cause := r.lease.Cause
 	cause.Kind = "lost lease"
-	l.marks.Go([]work.Mark{{Flow: l.flow.name, Key: r.lease.Key, Priority: work.Live, Cause: cause}}, func(_ []int64, err error) {
+	r.marks.Go([]work.Mark{{Flow: r.flow.name, Key: r.lease.Key, Priority: work.Live, Cause: cause}}, func(_ []int64, err error) {
 		if err != nil {
-			l.unstored.Add(1)
-			l.log.Error("not marked again; the target may hold an older state", "entity", l.hasher.Hash(r.lease.Key), "error", err)
+			r.unstored.Add(1)
+			r.log.Error("not marked again; the target may hold an older state", "entity", r.hasher.Hash(r.lease.Key), "error", err)
 		}
-		over()
+		r.over(ctx, "")
 	})
 }

@@ -234,7 +234,7 @@ type session struct {
 	meter    *meter
 	loops    []*loop
 	marks    *batch.Group[[]work.Mark, []int64]
-	outcomes *batch.Group[work.Outcome, error]
+	outcomes *batch.Group[*run, error]
 	waiters  *waiters // nil: the store is durable
 	tide     tide
 
@@ -244,7 +244,7 @@ type session struct {
 func (c *Connector) newSession(hasher entity.Hasher) (*session, error) {
 	s := &session{Connector: c, hasher: hasher, log: c.cfg.Logger.With("connector", c.name)}
 	s.marks = batch.New(maxBatch, func(set []work.Mark) int { return len(set) }, s.commitMarks)
-	s.outcomes = batch.New(maxBatch, func(o work.Outcome) int { return 1 + len(o.Marks) }, s.commitOutcomes)
+	s.outcomes = batch.New(maxBatch, func(r *run) int { return 1 + len(r.outcome.Marks) }, s.commitOutcomes)
 	if !c.cfg.Store.Durable() {
 		s.waiters = &waiters{store: c.cfg.Store, rows: make(map[rowID][]*waiter)}
 	}
@@ -359,10 +359,7 @@ func (s *session) goesOn() error {
 }
 
 func (s *session) commitMarks(ctx context.Context, sets [][]work.Mark) ([][]int64, error) {
-	var all []work.Mark
-	for _, set := range sets {
-		all = append(all, set...)
-	}
+	all := slices.Concat(sets...)
 	var seqs []int64
 	err := untilStored(ctx, s.log, func(ctx context.Context) (err error) {
 		seqs, err = s.cfg.Store.Mark(ctx, all)
@@ -387,7 +384,11 @@ func (s *session) signal() {
 	}
 }
 
-func (s *session) commitOutcomes(ctx context.Context, outcomes []work.Outcome) (errs []error, err error) {
+func (s *session) commitOutcomes(ctx context.Context, runs []*run) (errs []error, err error) {
+	outcomes := make([]work.Outcome, len(runs))
+	for i, r := range runs {
+		outcomes[i] = r.outcome
+	}
 	err = untilStored(ctx, s.log, func(ctx context.Context) error {
 		errs, err = s.cfg.Store.Finish(ctx, outcomes)
 		return err

@@ -113,7 +113,7 @@ type flow struct {
 	gather    time.Duration
 	timeout   time.Duration
 	retry     Retry
-	reconcile func(context.Context, source.Request, hooks) (report, error)
+	reconcile func(context.Context, *run, source.Request) (report, error)
 }
 
 func (f Flow[S, T]) define() (*flow, error) {

@@ -2,21 +2,14 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
 	"github.com/konnektor-go/konnektor/connector/work"
-	"github.com/konnektor-go/konnektor/source"
 )
-
-// errLeaseLost is the cause by which a run ends whose lease may expire.
-var errLeaseLost = errors.New("the lease may have expired")
 
 // loop takes the due entities of one flow from the work store and reconciles
 // them, each by one run at a time.
@@ -65,29 +58,6 @@ func (s *session) newLoop(f *flow, owner string) *loop {
 		l.rate = rate.NewLimiter(rate.Limit(f.rate), max(1, int(f.rate)))
 	}
 	return l
-}
-
-// run is one reconcile under way.
-type run struct {
-	lease  work.Lease
-	begun  time.Time
-	tx     string
-	ctx    context.Context //nolint:containedctx // it is handed to the goroutine that does the run
-	cancel context.CancelCauseFunc
-	until  atomic.Pointer[time.Time] // the lease's end as renewed, by our clock
-	stage  atomic.Pointer[stageStatus]
-	warned bool // that it is stuck, guarded by the loop's mu
-
-	sourceProbe, sinkProbe bool
-}
-
-func (r *run) renewed(until time.Time) { r.until.Store(&until) }
-
-// left returns how long the lease lasts. Of the two clocks the stricter one
-// counts: one stands still while the machine sleeps, the other can be set.
-func (r *run) left() time.Duration {
-	now, until := time.Now(), *r.until.Load()
-	return min(until.Sub(now), until.Round(0).Sub(now.Round(0)))
 }
 
 func (l *loop) signal() {
@@ -254,10 +224,7 @@ func earlier(a, b time.Time) time.Time {
 
 // start has a worker do a run.
 func (l *loop) start(runCtx context.Context, lease work.Lease, asked time.Time) {
-	r := &run{lease: lease, begun: asked, tx: uuid.NewString(), sourceProbe: l.source.started(), sinkProbe: l.sink.started()}
-	r.renewed(asked.Add(l.cfg.Lease))
-	r.stage.Store(&stageStatus{fetching, asked})
-	r.ctx, r.cancel = context.WithCancelCause(runCtx)
+	r := l.newRun(runCtx, lease, asked)
 	l.ending.Add(1)
 	l.mu.Lock()
 	l.runs[lease.Token] = r
@@ -285,21 +252,22 @@ func (l *loop) work() {
 			l.workers.Go(l.work)
 		}
 	}()
+	idle := time.NewTimer(keepIdle)
+	defer idle.Stop()
 	for {
-		timer := time.NewTimer(keepIdle)
 		select {
 		case r, open := <-l.begin:
-			timer.Stop()
 			if !open {
 				ended = true
 				return
 			}
-			l.run(r)
-		case <-timer.C:
+			r.do()
+		case <-idle.C:
 			if ended = l.dismiss(); ended {
 				return
 			}
 		}
+		idle.Reset(keepIdle)
 	}
 }
 
@@ -313,64 +281,4 @@ func (l *loop) dismiss() bool {
 	}
 	l.goroutines--
 	return true
-}
-
-// run reconciles one entity and has the outcome stored.
-func (l *loop) run(r *run) {
-	rep, err := report{stage: fetching}, errNoAnswer
-	ctx, ended := l.meter.begin(r.ctx, r, l.hasher)
-	defer func() { // also when user code ends the goroutine
-		r.stage.Store(&stageStatus{committing, time.Now()})
-		// The breakers know of the run before another takes its place.
-		outcome, counts := l.outcome(ctx, r, rep, err)
-		l.mu.Lock()
-		l.active--
-		l.mu.Unlock()
-		l.signal() // a worker is free
-		over := func(stored work.Outcome) {
-			ended(stored, rep, err)
-			r.cancel(nil)
-			l.mu.Lock()
-			delete(l.runs, r.lease.Token)
-			l.mu.Unlock()
-			l.signal() // the entity is free
-			l.ending.Done()
-		}
-		if counts {
-			l.commit(r, rep, outcome, over)
-		} else {
-			l.markAgain(r, rep, func() { over(work.Outcome{}) })
-		}
-	}()
-	rep, err = l.flow.reconcile(leaseContext{ctx, r}, source.Request{
-		Key:           r.lease.Key,
-		Fresh:         r.lease.Priority > work.Bulk,
-		ChangedAt:     changedAt(r.lease.Cause),
-		Flow:          l.flow.name,
-		TransactionID: r.tx,
-	}, hooks{
-		begun:      r.begun,
-		begin:      l.meter.watch(r),
-		checkMarks: func(marks []target) error { return l.checkMarks(r.lease, marks) },
-	})
-}
-
-// changedAt returns when the entity itself changed, as far as the cause tells.
-func changedAt(cause work.Cause) time.Time {
-	if cause.Kind != causeNotification && cause.Kind != causeDate {
-		return time.Time{}
-	}
-	return cause.Time
-}
-
-// outcome returns what came of a run, and false if that counts for nothing.
-func (l *loop) outcome(ctx context.Context, r *run, rep report, err error) (work.Outcome, bool) {
-	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		l.abandoned(r)
-		l.log.Warn("lease lost, outcome dropped", "entity", l.hasher.Hash(r.lease.Key), "transaction", r.tx)
-		return work.Outcome{}, false
-	}
-	outcome := l.judge(ctx, r, rep, err)
-	l.report(r, rep, err, outcome)
-	return outcome, true
 }

@@ -30,35 +30,24 @@ type report struct {
 	marks   []target
 }
 
-// hooks are what the loop has to say while a run reconciles.
-type hooks struct {
-	// begun is when the run began.
-	begun time.Time
-	// begin is told that a stage begins. It returns the context for it, and what
-	// to call with its error when it has ended.
-	begin func(ctx context.Context, stage string) (context.Context, func(error))
-	// checkMarks returns an error if the entities cannot be marked.
-	checkMarks func([]target) error
-}
-
 // reconcile makes the target equal to the source for one entity.
-func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request, h hooks) (rep report, err error) {
+func (f Flow[S, T]) reconcile(ctx context.Context, r *run, req source.Request) (rep report, err error) {
 	rep.stage = fetching
-	state, err := stage(ctx, fetching, f.Timeout, h, func(ctx context.Context) (S, error) {
+	state, err := stage(ctx, fetching, f.Timeout, r, func(ctx context.Context) (S, error) {
 		return f.Source.Fetch(ctx, req)
 	})
 	var want Desired[T]
 	switch {
 	case err == nil:
 		rep.stage = mapping
-		want, err = stage(ctx, mapping, f.Timeout, h, func(ctx context.Context) (Desired[T], error) {
+		want, err = stage(ctx, mapping, f.Timeout, r, func(ctx context.Context) (Desired[T], error) {
 			return f.Map(ctx, req.Key, state)
 		})
 		if err == nil && want.verdict == unsaid {
 			err = failure.As(failure.Rejected, errors.New("map: returned neither Present nor Absent"))
 		}
 		if err == nil {
-			err = h.checkMarks(want.marks)
+			err = r.checkMarks(r.lease, want.marks)
 		}
 	case failure.Of(err) == failure.Gone:
 		want, err = Absent[T](), nil
@@ -67,8 +56,8 @@ func (f Flow[S, T]) reconcile(ctx context.Context, req source.Request, h hooks) 
 		return rep, err
 	}
 	value, present := want.Value()
-	rep.stage, rep.recheck, rep.marks = writing, want.Recheck(h.begun), want.marks
-	rep.change, err = stage(ctx, writing, f.Timeout, h, func(ctx context.Context) (sink.Change, error) {
+	rep.stage, rep.recheck, rep.marks = writing, want.Recheck(r.begun), want.marks
+	rep.change, err = stage(ctx, writing, f.Timeout, r, func(ctx context.Context) (sink.Change, error) {
 		if present {
 			return f.Sink.Apply(ctx, req.Key, value)
 		}
@@ -91,11 +80,11 @@ func earliest(a, b time.Time) time.Time {
 
 // stage runs one step of a reconcile with a time limit and turns a panic of
 // user code into an error of the entity.
-func stage[R any](ctx context.Context, name string, timeout time.Duration, h hooks, step func(context.Context) (R, error)) (result R, err error) {
+func stage[R any](ctx context.Context, name string, timeout time.Duration, r *run, step func(context.Context) (R, error)) (result R, err error) {
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
 	}
-	observed, ended := h.begin(ctx, name)
+	observed, span := r.observeStage(ctx, name)
 	limited := newStageContext(observed, ctx, timeout)
 	defer limited.end()
 	returned := false
@@ -103,7 +92,7 @@ func stage[R any](ctx context.Context, name string, timeout time.Duration, h hoo
 		if !returned {
 			err = &panicError{stage: name, value: recover(), stack: debug.Stack()}
 		}
-		ended(err)
+		r.observedStage(observed, span, name, err)
 	}()
 	result, err = step(limited)
 	returned = true

@@ -155,7 +155,7 @@ func (r *receivers) wrapped(middleware []message.HandlerMiddleware) message.Hand
 	if len(middleware) == 0 {
 		return nil
 	}
-	handler := func(msg *message.Message) ([]*message.Message, error) {
+	var handler message.HandlerFunc = func(msg *message.Message) ([]*message.Message, error) {
 		done := make(chan error, 1)
 		r.handle(r.topic, r.decoder, msg, func(err error) { done <- err })
 		return nil, <-done

@@ -8,15 +8,11 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/konnektor-go/konnektor/connector/work"
-	"github.com/konnektor-go/konnektor/entity"
-	"github.com/konnektor-go/konnektor/failure"
 )
 
 // scope names the instrumentation, as OpenTelemetry has it.
@@ -221,73 +217,4 @@ func (m *flowMeter) observeLoop(o metric.Observer, status FlowStatus, open, acti
 		o.ObserveInt64(active, at[stage], metric.WithAttributeSet(attribute.NewSet(m.meter.name, m.flow, attrStage.String(stage))))
 	}
 	o.ObserveInt64(stuck, over, metric.WithAttributeSet(attribute.NewSet(m.meter.name, m.flow)))
-}
-
-// begin begins the span of a run, as a part of the trace that its notification
-// belongs to. It returns what to call when the outcome is stored.
-func (m *flowMeter) begin(ctx context.Context, r *run, hasher entity.Hasher) (context.Context, func(work.Outcome, report, error)) {
-	lease := r.lease
-	m.wait.Record(ctx, r.begun.Sub(lease.Due).Seconds(), m.opts.record...)
-	if lease.Cause.Trace != "" && m.tracer != nil {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": lease.Cause.Trace})
-	}
-	ctx, span := m.span(ctx, m.name, trace.SpanKindConsumer)
-	if span.IsRecording() {
-		span.SetAttributes(m.meter.name, m.flow, attrEntity.String(hasher.Hash(lease.Key)),
-			attrAttempt.Int(lease.Attempts+1), attrMessageID.String(lease.Cause.EventID))
-	}
-	return ctx, func(o work.Outcome, rep report, err error) {
-		now := time.Now()
-		end := ending{string(o.Result), "none"}
-		if o.Result == "" {
-			end.outcome = "lost"
-		}
-		if o.Result == work.Done {
-			end.change = rep.change.Op.String()
-			if since, ok := lagsSince(lease); ok {
-				m.lag.Record(ctx, max(0, now.Sub(since).Seconds()), m.opts.record...)
-			}
-		}
-		m.reconciles.Add(ctx, 1, m.of(end).add...)
-		m.duration.Record(ctx, now.Sub(r.begun).Seconds(), m.opts.record...)
-		if span.IsRecording() {
-			span.SetAttributes(attrOutcome.String(end.outcome), attrChange.String(end.change))
-		}
-		if err != nil {
-			span.SetStatus(codes.Error, failure.Of(err).String())
-		}
-		span.End()
-	}
-}
-
-// lagsSince returns since when the target has lagged behind the notification that
-// a run was for, and false if it was for another trigger or for a date that the
-// mapping named: then the last mark was seen by a run before.
-func lagsSince(lease work.Lease) (time.Time, bool) {
-	switch c := lease.Cause; {
-	case lease.Dirty == lease.Done || c.Time.IsZero():
-		return time.Time{}, false
-	case c.Kind == causeNotification:
-		return c.Time, true
-	default: // a retry is due at a time of its own
-		return lease.Due, c.Kind == causeDate && lease.Attempts+lease.Deferrals == 0
-	}
-}
-
-// watch returns what notes the stages of a run: in its status, the metrics and
-// the trace. The texts of errors are not for traces, they may hold more than an
-// operator's log may.
-func (m *flowMeter) watch(r *run) func(context.Context, string) (context.Context, func(error)) {
-	return func(ctx context.Context, stage string) (context.Context, func(error)) {
-		begun := time.Now()
-		r.stage.Store(&stageStatus{stage, begun})
-		ctx, span := m.span(ctx, stage, trace.SpanKindInternal)
-		return ctx, func(err error) {
-			m.stage.Record(ctx, time.Since(begun).Seconds(), m.stages[stage].record...)
-			if err != nil {
-				span.SetStatus(codes.Error, failure.Of(err).String())
-			}
-			span.End()
-		}
-	}
 }

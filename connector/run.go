@@ -1,0 +1,128 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/source"
+)
+
+// errLeaseLost is the cause by which a run ends whose lease may expire.
+var errLeaseLost = errors.New("the lease may have expired")
+
+// run is one reconcile under way.
+type run struct {
+	*loop
+
+	lease  work.Lease
+	begun  time.Time
+	tx     string
+	ctx    context.Context //nolint:containedctx // it is handed to the goroutine that does the run
+	cancel context.CancelCauseFunc
+	until  atomic.Pointer[time.Time] // the lease's end as renewed, by our clock
+	stage  atomic.Pointer[stageStatus]
+	warned bool // that it is stuck, guarded by the loop's mu
+
+	sourceProbe, sinkProbe bool
+
+	// The rest belongs to whoever does the run, and then to who stores its outcome.
+	stages  [5]stageStatus // that it was in; stage points to the last one
+	entered int
+	span    trace.Span
+	rep     report
+	err     error
+	outcome work.Outcome
+}
+
+// newRun makes a run of a lease that was asked for at a time.
+func (l *loop) newRun(ctx context.Context, lease work.Lease, asked time.Time) *run {
+	r := &run{
+		loop: l, lease: lease, begun: asked, tx: uuid.NewString(),
+		sourceProbe: l.source.started(), sinkProbe: l.sink.started(),
+	}
+	r.renewed(asked.Add(l.cfg.Lease))
+	r.enter(fetching, asked)
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	return r
+}
+
+func (r *run) renewed(until time.Time) { r.until.Store(&until) }
+
+// left returns how long the lease lasts. Of the two clocks the stricter one
+// counts: one stands still while the machine sleeps, the other can be set.
+func (r *run) left() time.Duration {
+	now, until := time.Now(), *r.until.Load()
+	return min(until.Sub(now), until.Round(0).Sub(now.Round(0)))
+}
+
+// enter notes that the run is in a stage since a time.
+func (r *run) enter(stage string, since time.Time) {
+	status := &r.stages[r.entered]
+	r.entered++
+	*status = stageStatus{stage, since}
+	r.stage.Store(status)
+}
+
+// do reconciles the entity and has the outcome stored.
+func (r *run) do() {
+	r.rep, r.err = report{stage: fetching}, errNoAnswer
+	ctx := r.observe(r.ctx)
+	defer func() { // also when user code ends the goroutine
+		r.enter(committing, time.Now())
+		// The breakers know of the run before another takes its place.
+		counts := r.judged(ctx)
+		r.mu.Lock()
+		r.active--
+		r.mu.Unlock()
+		r.signal() // a worker is free
+		if counts {
+			r.commit(ctx)
+		} else {
+			r.markAgain(ctx)
+		}
+	}()
+	r.rep, r.err = r.flow.reconcile(leaseContext{ctx, r}, r, source.Request{
+		Key:           r.lease.Key,
+		Fresh:         r.lease.Priority > work.Bulk,
+		ChangedAt:     changedAt(r.lease.Cause),
+		Flow:          r.flow.name,
+		TransactionID: r.tx,
+	})
+}
+
+// over ends the run, of which an outcome is stored, or none.
+func (r *run) over(ctx context.Context, stored work.Result) {
+	r.observed(ctx, stored)
+	r.cancel(nil)
+	r.mu.Lock()
+	delete(r.runs, r.lease.Token)
+	r.mu.Unlock()
+	r.signal() // the entity is free
+	r.ending.Done()
+}
+
+// changedAt returns when the entity itself changed, as far as the cause tells.
+func changedAt(cause work.Cause) time.Time {
+	if cause.Kind != causeNotification && cause.Kind != causeDate {
+		return time.Time{}
+	}
+	return cause.Time
+}
+
+// judged finds what came of the run, and returns false if that counts for nothing.
+func (r *run) judged(ctx context.Context) bool {
+	if errors.Is(context.Cause(ctx), errLeaseLost) {
+		r.abandoned(r)
+		r.log.Warn("lease lost, outcome dropped", "entity", r.hasher.Hash(r.lease.Key), "transaction", r.tx)
+		return false
+	}
+	r.outcome = r.judge(ctx, r, r.rep, r.err)
+	r.report(r, r.rep, r.err, r.outcome)
+	return true
+}
