@@ -41,6 +41,9 @@ type Store interface {
 	//     is due at the earlier of it and what it was. Nothing else changes: a
 	//     parked row sleeps until that time.
 	// It returns the new Dirty number of each mark's row, in the marks' order.
+	// Of a row whose lease it has given out and counts on, a store that is shared
+	// may keep marks for now to itself until the outcome comes: if the process
+	// dies, the end of the lease makes the row due. Its own readers see them.
 	Mark(ctx context.Context, marks []Mark) ([]int64, error)
 
 	// Lease takes up to N rows of a flow that are due, and have been for as long

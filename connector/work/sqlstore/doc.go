@@ -53,6 +53,10 @@
 //     store itself puts, such as the due time of a mark for now, and whether a
 //     date has come. [work.Lease].Until and the time of NextDue are translated to
 //     the local clock, to be waited for; all other times are as they were given.
+//   - A mark for now of a row that this store has under lease stays in memory and
+//     is stored with the outcome: the lease makes the row due if the process dies.
+//     Other processes see such a mark, its cause and the row's Dirty number when the
+//     run is over; a process that dies takes them with it, but not the work.
 //   - A call is all or nothing. Once it has a connection, the end of its context
 //     does not stop it; [PostgresConfig.Timeout] does. A call that the server
 //     refuses in favour of another, by a deadlock, is repeated within.

@@ -60,6 +60,7 @@ type Postgres struct {
 	texts  map[string]string // of the statements, by their templates
 	secret []byte
 	doubts doubts
+	held   held
 }
 
 // NewPostgres opens the work store in db, a PostgreSQL database of version 13 or

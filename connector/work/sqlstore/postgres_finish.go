@@ -15,37 +15,44 @@ import (
 // table. Their rows are locked in the order of the keys, and with them those
 // that will be marked, which come without a token. If a mark for now came during
 // the run (renewed), it has left attempts, deferrals and failures empty, and
-// they stay so.
+// they stay so. Marks for now that stayed in memory (see held) are made first: they
+// are marks in number, the first came age milliseconds ago.
 const sqlPostgresFinish = `WITH locked AS MATERIALIZED (
 	SELECT o.num, o.flow, o.type, o.id, o.result, o.next, o.present, o.fingerprint, o.summary, o.failure_group,
+		o.marks, o.top, o.age, o.cause, o.cause_time, o.marks > 0 AS again,
 		o.result = 'done' AS done, o.result IN ('failed', 'gave_up') AS spent,
 		w.token = o.token AS known, w.lease_until IS NOT NULL AS held
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::boolean[],
-			$8::bytea[], $9::bytea[], $10::bytea[])
-		WITH ORDINALITY AS o (flow, type, id, token, result, next, present, fingerprint, summary, failure_group, num)
+			$8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], $12::integer[], $13::bigint[], $14::text[], $15::timestamptz[])
+		WITH ORDINALITY AS o (flow, type, id, token, result, next, present, fingerprint, summary, failure_group,
+			marks, top, age, cause, cause_time, num)
 	JOIN {schema}.work AS w ON w.flow = o.flow AND w.type = o.type AND w.id = o.id
 	` + oneByOne + ` ORDER BY o.num FOR UPDATE OF w
 ), finished AS (
 	UPDATE {schema}.work AS w SET
 		due = least(w.due,
 			CASE WHEN o.done THEN o.next WHEN o.result = 'gave_up' THEN NULL ELSE coalesce(o.next, {now}) END,
+			CASE WHEN o.again THEN {now} - o.age * interval '1 millisecond' END,
 			(SELECT min(l.at) FROM {schema}.later AS l WHERE l.flow = w.flow AND l.type = w.type AND l.id = w.id)),
+		dirty = w.dirty + coalesce(o.marks, 0),
+		cause = CASE WHEN o.again THEN o.cause ELSE w.cause END,
+		cause_time = CASE WHEN o.again THEN o.cause_time ELSE w.cause_time END,
 		done = CASE WHEN o.done THEN w.leased ELSE w.done END,
 		present = CASE WHEN o.done THEN o.present ELSE w.present END,
 		applied = CASE WHEN o.done THEN {now} ELSE w.applied END,
 		fingerprint = CASE WHEN o.done THEN o.fingerprint ELSE w.fingerprint END,
-		attempts = CASE WHEN w.renewed THEN w.attempts WHEN o.done THEN 0 WHEN o.spent THEN w.attempts + 1 ELSE w.attempts END,
-		deferrals = CASE WHEN w.renewed THEN w.deferrals WHEN o.done OR o.spent THEN 0
+		attempts = CASE WHEN o.again THEN 0 WHEN w.renewed THEN w.attempts WHEN o.done THEN 0 WHEN o.spent THEN w.attempts + 1 ELSE w.attempts END,
+		deferrals = CASE WHEN o.again THEN 0 WHEN w.renewed THEN w.deferrals WHEN o.done OR o.spent THEN 0
 			WHEN o.result = 'deferred' THEN w.deferrals + 1 ELSE w.deferrals END,
-		first_failure = CASE WHEN w.renewed THEN w.first_failure WHEN o.done THEN NULL
+		first_failure = CASE WHEN o.again THEN NULL WHEN w.renewed THEN w.first_failure WHEN o.done THEN NULL
 			WHEN o.spent THEN coalesce(w.first_failure, {now}) ELSE w.first_failure END,
-		last_failure = CASE WHEN w.renewed THEN w.last_failure WHEN o.done THEN NULL
+		last_failure = CASE WHEN o.again THEN NULL WHEN w.renewed THEN w.last_failure WHEN o.done THEN NULL
 			WHEN o.spent THEN {now} ELSE w.last_failure END,
-		failure_group = CASE WHEN w.renewed THEN w.failure_group WHEN o.done THEN ''
+		failure_group = CASE WHEN o.again THEN '' WHEN w.renewed THEN w.failure_group WHEN o.done THEN ''
 			WHEN o.spent THEN o.failure_group ELSE w.failure_group END,
-		priority = CASE WHEN w.renewed THEN w.priority WHEN o.done THEN 0
+		priority = CASE WHEN o.again THEN greatest(w.priority, o.top) WHEN w.renewed THEN w.priority WHEN o.done THEN 0
 			WHEN o.spent THEN least(w.priority, -10) ELSE w.priority END,
-		parked = o.result = 'gave_up' AND NOT w.renewed,
+		parked = o.result = 'gave_up' AND NOT w.renewed AND o.again IS NOT TRUE,
 		finished = {now}, last_result = o.result, summary = o.summary,
 		lease_owner = '', lease_until = NULL, renewed = false
 	FROM locked AS o
@@ -63,11 +70,18 @@ func (p *Postgres) Finish(ctx context.Context, outcomes []work.Outcome) ([]error
 	if err != nil {
 		return nil, fmt.Errorf("work store: finish: %w", err)
 	}
-	f := &finish{p: p, outcomes: outcomes, errs: make([]error, len(outcomes))}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("work store: finish: %w", err)
+	}
+	f := &finish{
+		p: p, outcomes: outcomes, marks: p.held.ending(outcomes),
+		errs: make([]error, len(outcomes)), stored: make([]bool, len(outcomes)),
+	}
 	if simple {
 		err = p.call(ctx, "finish", func(ctx context.Context, conn *sql.Conn) error { return f.part(ctx, conn, parts[0]) })
 	} else {
 		err = p.transact(ctx, "finish", func(ctx context.Context, q querier) error {
+			f.undo() // of a try that failed
 			for _, part := range parts {
 				if err := f.part(ctx, q, part); err != nil {
 					return err
@@ -78,9 +92,15 @@ func (p *Postgres) Finish(ctx context.Context, outcomes []work.Outcome) ([]error
 	}
 	if err != nil {
 		p.doubts.add(outcomes)
+		f.undo()
+		p.held.owe(outcomes, f.marks, func(int) bool { return false })
 		return nil, err
 	}
 	p.doubts.end(outcomes)
+	for _, b := range f.fanOut {
+		p.held.wrote(b)
+	}
+	p.held.owe(outcomes, f.marks, func(i int) bool { return f.stored[i] })
 	return f.errs, nil
 }
 
@@ -131,7 +151,10 @@ func partsOf(outcomes []work.Outcome) (parts []finishPart, simple bool, err erro
 type finish struct {
 	p        *Postgres
 	outcomes []work.Outcome
+	marks    []heldMarks // that came during each run, nil: none
 	errs     []error
+	stored   []bool // now, not before
+	fanOut   []*batch
 }
 
 // part stores a part of the outcomes, then makes the marks of those that were
@@ -140,7 +163,7 @@ func (f *finish) part(ctx context.Context, q querier, part finishPart) error {
 	order, args := f.args(part)
 	for _, i := range order {
 		if i >= 0 {
-			f.errs[i] = work.ErrLeaseLost
+			f.errs[i], f.stored[i] = work.ErrLeaseLost, false
 		}
 	}
 	var accepted []int
@@ -153,6 +176,7 @@ func (f *finish) part(ctx context.Context, q querier, part finishPart) error {
 		i := order[num-1]
 		if held {
 			accepted = append(accepted, i)
+			f.stored[i] = true
 		}
 		if held || f.p.doubts.has(f.outcomes[i].Lease.Token) {
 			f.errs[i] = nil
@@ -171,7 +195,17 @@ func (f *finish) part(ctx context.Context, q querier, part finishPart) error {
 	if err != nil {
 		return err
 	}
+	f.p.held.move(b)
+	f.fanOut = append(f.fanOut, b)
 	return f.p.mark(ctx, q, b)
+}
+
+// undo takes back what was moved to the marks of outcomes that are not stored.
+func (f *finish) undo() {
+	for _, b := range f.fanOut {
+		f.p.held.giveBack(b)
+	}
+	f.fanOut = nil
 }
 
 // args returns the arguments of sqlPostgresFinish and the outcome of each row.
@@ -200,7 +234,29 @@ func (f *finish) args(part finishPart) (order []int, args []any) {
 			fingerprints[num] = o.Fingerprint
 		}
 	}
-	return order, []any{flows, types, ids, tokens, results, nexts, present, fingerprints, summaries, groups}
+	args = []any{flows, types, ids, tokens, results, nexts, present, fingerprints, summaries, groups}
+	return order, append(args, f.heldArgs(order)...)
+}
+
+// heldArgs returns the arguments about marks that stayed in memory.
+func (f *finish) heldArgs(order []int) []any {
+	var marks, ages []int64
+	var tops []int32
+	var causes []string
+	var causeTimes []*time.Time
+	if f.marks != nil {
+		n := len(order)
+		marks, ages, tops, causes, causeTimes = make([]int64, n), make([]int64, n), make([]int32, n), make([]string, n), make([]*time.Time, n)
+		for num, i := range order {
+			if i < 0 || f.marks[i].n == 0 {
+				continue
+			}
+			m := f.marks[i]
+			marks[num], ages[num], tops[num] = m.n, age(m.since), m.top
+			causes[num], causeTimes[num] = causeText(m.cause), instant(m.cause.Time)
+		}
+	}
+	return []any{marks, tops, ages, causes, causeTimes}
 }
 
 // doubtFor is how long a failed Finish is remembered: longer than leases live.

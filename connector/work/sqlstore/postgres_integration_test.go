@@ -7,7 +7,9 @@ import (
 	"database/sql"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/connector/work/storetest"
+	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/internal/server"
 )
 
@@ -28,8 +31,12 @@ func TestPostgres(t *testing.T) {
 var notInSchema = regexp.MustCompile("[^a-z0-9]+")
 
 // openIn returns a function that opens the store of a folder in a database, each
-// in a schema of its own, by the clock of the test's bubble.
+// in a schema of its own, by the clock of the test's bubble. Stores of one folder
+// tell each other what they have in memory: the suite compares all that can be
+// seen after each call, whoever made it.
 func openIn(url string) storetest.Open {
+	var mu sync.Mutex
+	families := make(map[string]*family)
 	return func(dir string) (work.Store, func() error, error) {
 		db, err := sql.Open("pgx", url)
 		if err != nil {
@@ -37,12 +44,105 @@ func openIn(url string) storetest.Open {
 		}
 		name := "t" + notInSchema.ReplaceAllString(strings.ToLower(dir), "_")
 		cfg := PostgresConfig{Schema: name[:2] + name[max(2, len(name)-50):]}
-		s, err := newPostgres(context.Background(), db, cfg, processClock)
+		p, err := newPostgres(context.Background(), db, cfg, processClock)
 		if err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}
-		return s, db.Close, nil
+		mu.Lock()
+		defer mu.Unlock()
+		if families[dir] == nil {
+			families[dir] = &family{}
+		}
+		s := &openStore{p, families[dir]}
+		s.join()
+		return s, func() error {
+			s.leave()
+			return db.Close()
+		}, nil
 	}
+}
+
+// family are the open stores of one folder.
+type family struct {
+	mu     sync.Mutex
+	stores []*openStore
+}
+
+// openStore is a store of whose marks the others of its family know.
+type openStore struct {
+	*Postgres
+
+	family *family
+}
+
+func (s *openStore) join() {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	s.family.stores = append(s.family.stores, s)
+}
+
+func (s *openStore) leave() {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	s.family.stores = slices.DeleteFunc(s.family.stores, func(o *openStore) bool { return o == s })
+}
+
+// hear has the others write what they have in memory.
+func (s *openStore) hear(ctx context.Context) error {
+	s.family.mu.Lock()
+	others := slices.Clone(s.family.stores)
+	s.family.mu.Unlock()
+	for _, o := range others {
+		if o == s {
+			continue
+		}
+		if err := o.writeHeld(ctx, func(rowID, *heldRow) bool { return true }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *openStore) Mark(ctx context.Context, marks []work.Mark) ([]int64, error) {
+	if err := s.hear(ctx); err != nil {
+		return nil, err
+	}
+	return s.Postgres.Mark(ctx, marks)
+}
+
+func (s *openStore) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
+	if err := s.hear(ctx); err != nil {
+		return nil, err
+	}
+	return s.Postgres.Lease(ctx, req)
+}
+
+func (s *openStore) Finish(ctx context.Context, outcomes []work.Outcome) ([]error, error) {
+	if err := s.hear(ctx); err != nil {
+		return nil, err
+	}
+	return s.Postgres.Finish(ctx, outcomes)
+}
+
+func (s *openStore) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
+	if err := s.hear(ctx); err != nil {
+		return work.Row{}, false, err
+	}
+	return s.Postgres.Get(ctx, flow, key)
+}
+
+func (s *openStore) List(ctx context.Context, q work.Query) ([]work.Row, error) {
+	if err := s.hear(ctx); err != nil {
+		return nil, err
+	}
+	return s.Postgres.List(ctx, q)
+}
+
+func (s *openStore) Forget(ctx context.Context, key entity.Key) (int, error) {
+	if err := s.hear(ctx); err != nil {
+		return 0, err
+	}
+	return s.Postgres.Forget(ctx, key)
 }
 
 // openPostgres opens a pool for a database, which the test closes.

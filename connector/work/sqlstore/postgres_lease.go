@@ -91,10 +91,14 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 	if req.N <= 0 {
 		return nil, ctx.Err()
 	}
+	if err := p.settle(ctx); err != nil {
+		return nil, err
+	}
 	var leases []work.Lease
+	var asked time.Time
 	err := p.call(ctx, "lease", func(ctx context.Context, conn *sql.Conn) error {
-		leases = nil
-		until := time.UnixMilli(time.Now().UnixMilli() + req.TTL.Milliseconds()).UTC()
+		leases, asked = nil, time.Now()
+		until := time.UnixMilli(asked.UnixMilli() + req.TTL.Milliseconds()).UTC()
 		return p.each(ctx, conn, func(rows *sql.Rows) error {
 			l := work.Lease{Flow: req.Flow, Until: until}
 			err := rows.Scan(&l.Key.Type, &l.Key.ID, &l.Token, &l.Dirty, &l.Done, (*timestamp)(&l.Due), &l.Attempts, &l.Deferrals,
@@ -106,6 +110,7 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 	if err != nil {
 		return nil, err
 	}
+	p.held.given(leases, asked, req.TTL)
 	return leases, nil
 }
 
@@ -124,7 +129,10 @@ func (p *Postgres) Renew(ctx context.Context, leases []work.Lease, ttl time.Dura
 		l := leases[i]
 		flows, types, ids, tokens = append(flows, l.Flow), append(types, l.Key.Type), append(ids, l.Key.ID), append(tokens, l.Token)
 	}
+	var until time.Time // as this store counts on it
 	err := p.call(ctx, "renew", func(ctx context.Context, conn *sql.Conn) error {
+		until = ends(time.Now(), ttl)
+		p.held.limit(leases, until) // ttl may be less than what is left
 		for i := range errs {
 			errs[i] = work.ErrLeaseLost
 		}
@@ -140,6 +148,7 @@ func (p *Postgres) Renew(ctx context.Context, leases []work.Lease, ttl time.Dura
 	if err != nil {
 		return nil, err
 	}
+	p.held.renewed(leases, errs, until)
 	return errs, nil
 }
 

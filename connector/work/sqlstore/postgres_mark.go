@@ -17,18 +17,19 @@ import (
 // sqlPostgresMark makes the marks of distinct rows, which come in the order of
 // their keys, so that two calls never wait for each other. Whether a due time
 // has come is for the database's clock to say. Excluded are the values of a new
-// row; its renewed says that one of the marks is for now. later locks nothing
-// before marked has locked all rows.
+// row; its renewed says that one of the marks is for now, which came age
+// milliseconds ago. later locks nothing before marked has locked all rows.
 const sqlPostgresMark = `WITH given AS MATERIALIZED (
 	SELECT num, flow, type, id, marks, first, cause, cause_time, due,
 		top IS NOT NULL OR coalesce(due <= {now}, false) AS come,
+		{now} - coalesce(age, 0) * interval '1 millisecond' AS since,
 		greatest(top, CASE WHEN due <= {now} THEN due_priority END) AS top
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::integer[],
-			$7::timestamptz[], $8::integer[], $9::text[], $10::timestamptz[])
-		WITH ORDINALITY AS m (flow, type, id, marks, first, top, due, due_priority, cause, cause_time, num)
+			$7::timestamptz[], $8::integer[], $9::text[], $10::timestamptz[], $11::bigint[])
+		WITH ORDINALITY AS m (flow, type, id, marks, first, top, due, due_priority, cause, cause_time, age, num)
 ), marked AS (
 	INSERT INTO {schema}.work AS w (flow, type, id, dirty, due, priority, renewed, cause, cause_time)
-	SELECT flow, type, id, marks, CASE WHEN come THEN {now} ELSE due END, CASE WHEN come THEN top ELSE first END,
+	SELECT flow, type, id, marks, CASE WHEN come THEN since ELSE due END, CASE WHEN come THEN top ELSE first END,
 		come, cause, cause_time
 	FROM given ORDER BY num
 	ON CONFLICT (flow, type, id) DO UPDATE SET
@@ -56,20 +57,30 @@ const sqlPostgresMark = `WITH given AS MATERIALIZED (
 )
 SELECT flow, type, id, dirty FROM marked`
 
-// Mark implements [work.Store].
+// Mark implements [work.Store]. Marks of rows whose lease this store has given out
+// stay in memory, see [held].
 func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error) {
 	b, err := batchOf(marks)
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("work store: mark: %w", err)
 	}
-	if b.rounds() > 1 {
+	taken := p.held.absorb(b, time.Now())
+	switch rounds := b.rounds(); {
+	case len(b.rows) == 0 && len(marks) > 0:
+	case rounds > 1:
 		err = p.transact(ctx, "mark", func(ctx context.Context, q querier) error { return p.mark(ctx, q, b) })
-	} else {
+	default:
 		err = p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
 	}
 	if err != nil {
+		p.held.giveBack(b)
+		p.held.restore(taken)
 		return nil, err
 	}
+	p.held.wrote(b)
 	seqs := make([]int64, len(marks))
 	for i, r := range b.of {
 		r.counted++
@@ -132,10 +143,10 @@ type markedRow struct {
 	first int32 // priority, of the first mark
 	// The highest priority of the marks without a due time, nil if there are
 	// none.
-	top       *int32
-	dated     []datedMark
-	cause     string // of the last mark
-	causeTime *time.Time
+	top   *int32
+	dated []datedMark
+	cause work.Cause // of the last mark
+	held  heldMarks  // that came before and are written with them
 
 	dirty   int64 // as stored
 	counted int64
@@ -163,18 +174,18 @@ func batchOf(marks []work.Mark) (*batch, error) {
 		}
 		b.of[i] = r
 		r.add(m)
-		var err error
-		if r.cause, err = causeText(m.Cause); err != nil {
-			return nil, err
-		}
 	}
-	slices.SortFunc(b.rows, func(r, o *markedRow) int { return r.id.compare(o.id) })
+	b.sort()
 	return b, nil
+}
+
+func (b *batch) sort() {
+	slices.SortFunc(b.rows, func(r, o *markedRow) int { return r.id.compare(o.id) })
 }
 
 func (r *markedRow) add(m work.Mark) {
 	r.marks++
-	r.causeTime = instant(m.Cause.Time)
+	r.cause = m.Cause
 	priority := int32(m.Priority)
 	due := instant(m.Due)
 	if due == nil {
@@ -211,16 +222,29 @@ func (b *batch) args(round int) []any {
 	marks, firsts, tops := make([]int64, n), make([]int32, n), make([]*int32, n)
 	dues, duePriorities := make([]*time.Time, n), make([]int32, n)
 	causes, causeTimes := make([]string, n), make([]*time.Time, n)
+	var ages []int64 // nil if there are none
 	for i, r := range rows {
 		flows[i], types[i], ids[i] = r.id.flow, r.id.key.Type, r.id.key.ID
+		firsts[i] = r.first
 		if round == 0 {
 			marks[i], tops[i] = r.marks, r.top
 		}
-		firsts[i] = r.first
+		if round == 0 && r.held.n > 0 {
+			if ages == nil {
+				ages = make([]int64, n)
+			}
+			marks[i] += r.held.n
+			firsts[i] = r.held.top
+			top := r.held.top
+			if r.top != nil {
+				top = max(top, *r.top)
+			}
+			tops[i], ages[i] = &top, age(r.held.since)
+		}
 		if len(r.dated) > round {
 			dues[i], duePriorities[i] = r.dated[round].due, r.dated[round].priority
 		}
-		causes[i], causeTimes[i] = r.cause, r.causeTime
+		causes[i], causeTimes[i] = causeText(r.cause), instant(r.cause.Time)
 	}
-	return []any{flows, types, ids, marks, firsts, tops, dues, duePriorities, causes, causeTimes}
+	return []any{flows, types, ids, marks, firsts, tops, dues, duePriorities, causes, causeTimes, ages}
 }

@@ -47,7 +47,7 @@ const (
 var planneds = []planned{
 	{"mark", sqlPostgresMark, `{10 'people'::text}, {10 'persons'::text}, {ids},
 		{10 1::bigint}, {10 0}, {10 0}, {10 now() + interval '1 day'},
-		{10 0}, {10 'null'::text}, {10 now()}`, 10, byIndex},
+		{10 0}, {10 'null'::text}, {10 now()}, NULL`, 10, byIndex},
 	{"lease by priority", sqlPostgresLeaseByPriority, `'people', 10, 'me', 60000, 0`, 10, byIndex},
 	{"lease by age", sqlPostgresLeaseByAge, `'people', 10, 'me', 60000, 0`, 10, byIndex},
 	{"lease nothing", sqlPostgresLeaseByPriority, `'none', 10, 'me', 60000, 0`, 10, byIndex},
@@ -56,7 +56,8 @@ var planneds = []planned{
 	{"next due", sqlPostgresNextDue, `'people'`, 1, byIndex},
 	{"finish", sqlPostgresFinish, `{10 'people'::text}, {10 'persons'::text}, {ids},
 		{ids}, {10 'done'::text}, {10 NULL::timestamptz}, {10 true},
-		{10 NULL::bytea}, {10 ''::bytea}, {10 ''::bytea}`, 10, byIndex},
+		{10 NULL::bytea}, {10 ''::bytea}, {10 ''::bytea}, {10 1::bigint}, {10 0}, {10 0::bigint},
+		{10 'null'::text}, {10 now()}`, 10, byIndex},
 	{"get", sqlPostgresGet, `'people', 'persons', md5('3')`, 1, byIndex},
 	{"list idle", sqlPostgresListIdle, `'people', '', '', '', 10`, 10, listing},
 	{"list waiting", sqlPostgresListWaiting, `'people', '', '', '', 10`, 10, listing},

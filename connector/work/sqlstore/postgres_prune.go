@@ -60,12 +60,18 @@ func (p *Postgres) PruneParked(ctx context.Context, before time.Time, limit int)
 }
 
 func (p *Postgres) prune(ctx context.Context, what, template string, before time.Time, limit int) (int, error) {
+	if err := p.settle(ctx); err != nil {
+		return 0, err
+	}
 	n, err := p.change(ctx, what, template, instant(before), max(limit, 0))
 	return int(n), err
 }
 
 // Forget implements [work.Store].
 func (p *Postgres) Forget(ctx context.Context, key entity.Key) (int, error) {
+	if err := p.writeHeld(ctx, func(id rowID, _ *heldRow) bool { return id.key == key }); err != nil {
+		return 0, err // what is owed must not bring the rows back
+	}
 	var n int64
 	err := p.transact(ctx, "forget", func(ctx context.Context, q querier) error {
 		var flows []string

@@ -80,6 +80,10 @@ GROUP BY failure_group ORDER BY n DESC, failure_group`
 
 // Get implements [work.Store].
 func (p *Postgres) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
+	id := rowID{flow, key}
+	if err := p.writeHeld(ctx, func(of rowID, _ *heldRow) bool { return of == id }); err != nil {
+		return work.Row{}, false, err
+	}
 	rows, err := p.rows(ctx, "get", flow, sqlPostgresGet, flow, key.Type, key.ID)
 	if err != nil || len(rows) == 0 {
 		return work.Row{}, false, err
@@ -103,6 +107,9 @@ func (p *Postgres) List(ctx context.Context, q work.Query) ([]work.Row, error) {
 		template = sqlPostgresListParked
 	default:
 		return nil, ctx.Err()
+	}
+	if err := p.writeHeld(ctx, func(id rowID, _ *heldRow) bool { return id.flow == q.Flow }); err != nil {
+		return nil, err
 	}
 	return p.rows(ctx, "list", q.Flow, template, q.Flow, q.After.Type, q.After.ID, []byte(q.Group), max(q.Limit, 0))
 }

@@ -31,6 +31,10 @@ func instant(t time.Time) *time.Time {
 	return &t
 }
 
+// age returns how long ago a time was, in milliseconds, for a clock that differs
+// from ours.
+func age(t time.Time) int64 { return max(0, time.Now().UnixMilli()-t.UnixMilli()) }
+
 // timestamp scans a time that may be NULL.
 type timestamp time.Time
 
@@ -47,12 +51,20 @@ func (t *timestamp) Scan(v any) error {
 	return nil
 }
 
+// causeJSON is a work.Cause without its time.
+type causeJSON struct {
+	Kind       string `json:"kind,omitempty"`
+	EventID    string `json:"event_id,omitempty"`
+	RoutingKey string `json:"routing_key,omitempty"`
+	Trace      string `json:"trace,omitempty"`
+	Hops       int    `json:"hops,omitempty"`
+}
+
 // causeText returns a cause without its time as JSON.
-func causeText(c work.Cause) (string, error) {
-	c.Time = time.Time{}
+func causeText(c work.Cause) string {
 	c = eachCauseText(c, toJSON)
-	text, err := json.Marshal(c)
-	return string(text), err
+	text, _ := json.Marshal(causeJSON{c.Kind, c.EventID, c.RoutingKey, c.Trace, c.Hops}) // always encodes
+	return string(text)
 }
 
 // eachCauseText returns a cause with its texts changed by f.

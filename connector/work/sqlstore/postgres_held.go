@@ -1,0 +1,341 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+// held are the rows whose leases this store has given out, and the marks for now
+// that came while it had them. Such a mark is not written at once: the row is
+// durable work already. If the process dies the lease ends, and whoever leases the
+// row then begins its fetch after the mark came. So all marks of a run cost
+// nothing, and what they come to is stored with its outcome.
+//
+// What keeps it right:
+//   - A mark is taken in only if the lease was ours when it came. By our clock
+//     the lease ends before it does in the database: it is counted from before
+//     the database was asked, and a margin goes off. The clock is read after the
+//     mark came; how long the process then stands still does not matter, for a
+//     run of somebody else begins after the lease has ended, and so after the mark.
+//   - Finish takes the row out before it asks the database. A mark that comes
+//     afterwards is written to it, before or after the outcome as the row's lock
+//     has it.
+//   - Marks leave memory only when they are written: with an outcome that was
+//     accepted, or as marks. Where a lease was lost they need not be, if all was
+//     as it should be; but a database can be put back, and its clock set. They
+//     are written all the same: one more run at most.
+type held struct {
+	mu   sync.Mutex
+	rows map[rowID]*heldRow
+	// sweep is when to look for leases that have ended, zero while there are none.
+	sweep time.Time
+}
+
+// heldRow is a row with a lease, or with marks that are owed to the database.
+type heldRow struct {
+	token string    // empty if the lease has ended
+	until time.Time // by our clock
+	dirty int64     // as far as this store knows, without marks
+	marks heldMarks
+}
+
+// heldMarks is what marks for now of one row come to, none if n is 0.
+type heldMarks struct {
+	n     int64
+	since time.Time // the first of them
+	top   int32     // priority
+	cause work.Cause
+}
+
+func (m heldMarks) and(later heldMarks) heldMarks {
+	switch {
+	case m.n == 0:
+		return later
+	case later.n == 0:
+		return m
+	}
+	later.n += m.n
+	later.top = max(later.top, m.top)
+	if m.since.Before(later.since) {
+		later.since = m.since
+	}
+	return later
+}
+
+// leaseMargin is which part of a lease is not counted on: clocks run at different
+// speeds.
+const leaseMargin = 6
+
+// ends returns when a lease that is asked for now ends at the earliest.
+func ends(asked time.Time, ttl time.Duration) time.Time { return asked.Add(ttl - ttl/leaseMargin) }
+
+// holds reports whether the lease lasts. Of the two clocks the stricter one
+// counts: one stands still while the machine sleeps, the other can be set.
+func (r *heldRow) holds(now time.Time) bool {
+	return r.token != "" && now.Before(r.until) && now.Round(0).Before(r.until.Round(0))
+}
+
+// given notes leases that were asked for at a time.
+func (h *held) given(leases []work.Lease, asked time.Time, ttl time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	until := ends(asked, ttl)
+	for _, l := range leases {
+		r := h.rowLocked(rowID{l.Flow, l.Key})
+		r.token, r.until, r.dirty = l.Token, until, l.Dirty
+	}
+	if len(leases) > 0 && (h.sweep.IsZero() || until.Before(h.sweep)) {
+		h.sweep = until
+	}
+}
+
+func (h *held) rowLocked(id rowID) *heldRow {
+	if h.rows == nil {
+		h.rows = make(map[rowID]*heldRow)
+	}
+	r := h.rows[id]
+	if r == nil {
+		r = &heldRow{}
+		h.rows[id] = r
+	}
+	return r
+}
+
+// limit has leases end at a time if they last longer.
+func (h *held) limit(leases []work.Lease, until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range leases {
+		if r := h.rows[rowID{l.Flow, l.Key}]; r != nil && r.token == l.Token && until.Before(r.until) {
+			r.until = until
+		}
+	}
+}
+
+// renewed notes what came of renewing leases, which last until a time.
+func (h *held) renewed(leases []work.Lease, errs []error, until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, l := range leases {
+		id := rowID{l.Flow, l.Key}
+		r := h.rows[id]
+		switch {
+		case r == nil || r.token != l.Token:
+		case errs[i] == nil:
+			r.until = until
+		default:
+			h.endLocked(id, r)
+		}
+	}
+}
+
+// endLocked notes that a lease has ended.
+func (h *held) endLocked(id rowID, r *heldRow) {
+	if r.token = ""; r.marks.n == 0 {
+		delete(h.rows, id)
+		return
+	}
+	h.sweep = time.Unix(0, 0) // marks are owed
+}
+
+// absorb takes in those marks of a batch that need not be written, and moves to
+// the batch what memory has of the others' rows. It returns the rows that it took in, with
+// what they were.
+func (h *held) absorb(b *batch, now time.Time) (taken []absorbedRow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.rows) == 0 {
+		return nil
+	}
+	b.rows = slices.DeleteFunc(b.rows, func(r *markedRow) bool {
+		row := h.rows[r.id]
+		if row == nil {
+			return false
+		}
+		if len(r.dated) > 0 || !row.holds(now) {
+			h.moveLocked(r, row)
+			return false
+		}
+		was := row.marks
+		row.marks = was.and(heldMarks{n: r.marks, since: now, top: *r.top, cause: r.cause})
+		r.dirty = row.dirty + row.marks.n
+		taken = append(taken, absorbedRow{row, was, row.marks})
+		return true
+	})
+	return taken
+}
+
+// absorbedRow is a row that marks were taken in for.
+type absorbedRow struct {
+	row     *heldRow
+	was, is heldMarks
+}
+
+// restore undoes absorb for a call that fails, as far as the marks have not gone on.
+func (h *held) restore(taken []absorbedRow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range taken {
+		if t.row.marks == t.is {
+			t.row.marks = t.was
+		}
+	}
+}
+
+// move moves to a batch what memory has of its rows.
+func (h *held) move(b *batch) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range b.rows {
+		if row := h.rows[r.id]; row != nil {
+			h.moveLocked(r, row)
+		}
+	}
+}
+
+// moveLocked adds what memory has of a row to a batch's.
+func (h *held) moveLocked(r *markedRow, row *heldRow) {
+	if row.marks.n == 0 {
+		return
+	}
+	r.held, row.marks = row.marks, heldMarks{}
+	row.dirty += r.held.n
+	if row.token == "" {
+		delete(h.rows, r.id)
+	}
+}
+
+// take returns the marks of rows that are wanted, as a batch to write.
+func (h *held) take(wanted func(rowID, *heldRow) bool) *batch {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := &batch{byID: make(map[rowID]*markedRow)}
+	for id, row := range h.rows {
+		if row.marks.n == 0 || !wanted(id, row) {
+			continue
+		}
+		r := &markedRow{id: id}
+		h.moveLocked(r, row)
+		r.cause = r.held.cause
+		b.byID[id] = r
+		b.rows = append(b.rows, r)
+	}
+	b.sort()
+	return b
+}
+
+// overdue reports whether there may be leases that have ended, and has them end.
+func (h *held) overdue(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sweep.IsZero() || now.Before(h.sweep) {
+		return false
+	}
+	h.sweep = time.Time{}
+	for id, r := range h.rows {
+		switch {
+		case !r.holds(now):
+			h.endLocked(id, r)
+		case h.sweep.IsZero() || r.until.Before(h.sweep):
+			h.sweep = r.until
+		}
+	}
+	return true
+}
+
+// wrote notes the numbers that a batch's rows now have.
+func (h *held) wrote(b *batch) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range b.rows {
+		if row := h.rows[r.id]; row != nil {
+			row.dirty = max(row.dirty, r.dirty)
+		}
+	}
+}
+
+// giveBack takes back what was moved to a batch that could not be written.
+func (h *held) giveBack(b *batch) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range b.rows {
+		h.oweLocked(r.id, r.held)
+		r.held = heldMarks{}
+	}
+}
+
+// oweLocked keeps marks that were to be written and were not, or perhaps were.
+func (h *held) oweLocked(id rowID, marks heldMarks) {
+	if marks.n == 0 {
+		return
+	}
+	row := h.rowLocked(id)
+	row.dirty = max(0, row.dirty-marks.n)
+	row.marks = marks.and(row.marks)
+	if row.token == "" {
+		h.sweep = time.Unix(0, 0)
+	}
+}
+
+// ending takes out the rows of leases that are to be finished, with their marks:
+// from now on marks of these rows are written. So are those owed from before.
+func (h *held) ending(outcomes []work.Outcome) []heldMarks {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var marks []heldMarks // nil if there are none
+	for i, o := range outcomes {
+		id := rowID{o.Lease.Flow, o.Lease.Key}
+		row := h.rows[id]
+		if row == nil || row.token != "" && row.token != o.Lease.Token {
+			continue
+		}
+		delete(h.rows, id)
+		if row.marks.n == 0 {
+			continue
+		}
+		if marks == nil {
+			marks = make([]heldMarks, len(outcomes))
+		}
+		marks[i] = row.marks
+	}
+	return marks
+}
+
+// owe keeps the marks of outcomes that were not stored with them.
+func (h *held) owe(outcomes []work.Outcome, marks []heldMarks, stored func(i int) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, m := range marks {
+		if !stored(i) {
+			h.oweLocked(rowID{outcomes[i].Lease.Flow, outcomes[i].Lease.Key}, m)
+		}
+	}
+}
+
+// settle writes the marks of leases that have ended without an outcome.
+func (p *Postgres) settle(ctx context.Context) error {
+	if !p.held.overdue(time.Now()) {
+		return nil
+	}
+	return p.writeHeld(ctx, func(_ rowID, r *heldRow) bool { return r.token == "" })
+}
+
+// writeHeld writes marks that are in memory, before the database is read.
+func (p *Postgres) writeHeld(ctx context.Context, wanted func(rowID, *heldRow) bool) error {
+	b := p.held.take(wanted)
+	if len(b.rows) == 0 {
+		return nil
+	}
+	err := p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
+	if err != nil {
+		p.held.giveBack(b)
+		return err
+	}
+	p.held.wrote(b)
+	return nil
+}
