@@ -23,7 +23,7 @@ func (a act) String() string { return fmt.Sprintf("%s(%d, %d, %v)", a.Kind, a.En
 // kinds are the acts of histories; those that stand more than once are more
 // likely.
 var kinds = []string{
-	"change", "change", "change", "change", "change", "remove", "future", "notify", "team", "team",
+	"change", "change", "change", "change", "change", "remove", "future", "notify", "team", "team", "tide",
 	"sleep", "sleep",
 	"source down", "target down", "store down",
 	"entity fails", "answer lost",

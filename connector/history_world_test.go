@@ -239,6 +239,23 @@ func (h *history) set(n int, change func(*person) bool) {
 	}
 }
 
+// flood changes everybody again and again for a while, and notifies so fast that
+// runs cannot follow.
+func (h *history) flood(d time.Duration) error {
+	const pause = 5 * time.Millisecond
+	for end := time.Now().Add(d); ; time.Sleep(pause) {
+		for n := range entities {
+			h.set(n, func(*person) bool { return true })
+			if err := h.notify(n, 10, pause); err != nil {
+				return err
+			}
+		}
+		if !time.Now().Before(end) {
+			return nil
+		}
+	}
+}
+
 // play does what an act says.
 func (h *history) play(ctx context.Context, a act) error {
 	h.reap()
@@ -260,6 +277,8 @@ func (h *history) play(ctx context.Context, a act) error {
 		return h.broker.Publish("k", msg)
 	case "notify":
 		return h.notify(a.Entity, a.N, a.D)
+	case "tide":
+		return h.flood(a.D / 10)
 	case "sleep":
 		time.Sleep(a.D)
 	case "start":
