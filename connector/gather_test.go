@@ -79,14 +79,33 @@ func TestATideDelaysNobodyForLong(t *testing.T) {
 	})
 }
 
+// TestManyThatRunsKeepUpWithAreNoTide: nobody waits while runs follow.
+func TestManyThatRunsKeepUpWithAreNoTide(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.durableStore()
+		w.flow.Workers = 64
+		stop := w.start()
+		for i := range 1000 {
+			w.notify(fmt.Sprint(i))
+			synctest.Wait()
+			require.Equal(t, i+1, w.register.total(), "at once")
+			time.Sleep(100 * time.Microsecond)
+		}
+		require.NoError(t, stop())
+	})
+}
+
 // TestAStoreInMemoryDoesNotWait: its deliveries are acked after their runs, and
 // the broker gives no more until then.
 func TestAStoreInMemoryDoesNotWait(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
+		w.flow.Workers = 64
+		w.register.latency = 5 * time.Millisecond
 		stop := w.start()
-		w.burst(200, 1, 0)
+		w.burst(640, 1, 0)
+		time.Sleep(10 * 5 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, 200, w.register.total())
+		require.Equal(t, 640, w.register.total())
 		require.NoError(t, stop())
 	})
 }
