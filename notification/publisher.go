@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/konnektor-go/konnektor/entity"
+	"github.com/konnektor-go/konnektor/failure"
 )
 
 // maxCalls is how many events of a call are published at a time: those of
@@ -152,7 +153,9 @@ func (p *Publisher) Publish(ctx context.Context, notifications ...Notification) 
 	var entities [][]int // the indexes of each one's letters, in order
 	place := map[entity.Key]int{}
 	for i, n := range notifications {
-		if letters[i], failed[i] = p.letter(ctx, n); failed[i] != nil {
+		var err error
+		if letters[i], err = p.letter(ctx, n); err != nil {
+			failed[i] = failure.As(failure.Rejected, err)
 			continue
 		}
 		at, there := place[letters[i].key]
@@ -182,10 +185,14 @@ func (p *Publisher) send(ctx context.Context, l letter) error {
 	if err == nil {
 		err = p.to.Publish(l.topic, l.msg)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", l.kind, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("%s: %w", l.kind, err)
+	if failure.Of(err) == failure.Failed {
+		return failure.As(failure.Unavailable, err)
+	}
+	return err
 }
 
 // PublishError says which notifications of a call of [Publisher.Publish] were not
@@ -194,7 +201,9 @@ func (p *Publisher) send(ctx context.Context, l letter) error {
 type PublishError struct {
 	// Failed has the reasons by the notification's index in the call. One that
 	// starts with a field's name is about the notification itself, and publishing it
-	// again is useless. One of the publisher below starts with the event's type.
+	// again is useless: it is failure.Rejected. One of the publisher below starts
+	// with the event's type. It is failure.Unavailable, unless that publisher said
+	// otherwise.
 	Failed map[int]error
 
 	of int
@@ -228,11 +237,16 @@ func (e *PublishError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns all reasons, in the order of the indexes.
+// Unwrap returns all reasons, those first after which publishing again can help:
+// package failure takes the class of the whole from the first.
 func (e *PublishError) Unwrap() []error {
-	all := make([]error, 0, len(e.Failed))
+	var again, rejected []error
 	for _, i := range slices.Sorted(maps.Keys(e.Failed)) {
-		all = append(all, e.Failed[i])
+		if err := e.Failed[i]; failure.Of(err) == failure.Rejected {
+			rejected = append(rejected, err)
+		} else {
+			again = append(again, err)
+		}
 	}
-	return all
+	return append(again, rejected...)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konnektor-go/konnektor/entity"
+	"github.com/konnektor-go/konnektor/failure"
 	"github.com/konnektor-go/konnektor/notification"
 )
 
@@ -387,6 +388,9 @@ func TestPublishSaysWhichFailed(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.ElementsMatch(t, []int{1, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14}, slices.Collect(maps.Keys(failed.Failed)))
 	require.Len(t, out.sent, 8, "the others were published, in both calls")
+	require.Equal(t, failure.Rejected, failure.Of(failed.Failed[1]))
+	require.Equal(t, failure.Unavailable, failure.Of(failed.Failed[4]))
+	require.Equal(t, failure.Unavailable, failure.Of(err), "to publish all again can help")
 
 	require.NoError(t, p.Publish(t.Context()))
 }
