@@ -114,6 +114,7 @@ type flow struct {
 	timeout   time.Duration
 	retry     Retry
 	reconcile func(context.Context, *run, source.Request) (report, error)
+	forget    func(context.Context, entity.Key) error // what the sink keeps
 }
 
 func (f Flow[S, T]) define() (*flow, error) {
@@ -134,6 +135,7 @@ func (f Flow[S, T]) define() (*flow, error) {
 		timeout:   f.Timeout,
 		retry:     f.Retry.withDefaults(),
 		reconcile: f.reconcile,
+		forget:    func(ctx context.Context, key entity.Key) error { return sink.Forget(ctx, f.Sink, key) },
 	}
 	if d.match == nil {
 		d.match = notification.FilterFunc(func(notification.Notification) bool { return true })

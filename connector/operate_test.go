@@ -14,6 +14,7 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 	"github.com/konnektor-go/konnektor/entity"
 	"github.com/konnektor-go/konnektor/failure"
+	"github.com/konnektor-go/konnektor/sink"
 )
 
 // parked starts a connector in which n entities of each reason are parked, until
@@ -134,6 +135,35 @@ func TestForget(t *testing.T) {
 		n, err = w.connector.Forget(t.Context(), key("1"))
 		require.NoError(t, err)
 		require.Zero(t, n)
+		require.NoError(t, stop())
+	})
+}
+
+// keeper is a sink that keeps something of its own.
+type keeper struct {
+	sink.Sink[entry]
+	forgotten []entity.Key
+	err       error
+}
+
+func (k *keeper) Forget(_ context.Context, key entity.Key) error {
+	k.forgotten = append(k.forgotten, key)
+	return k.err
+}
+
+// TestForgetReachesSinks: what a sink keeps beside the target goes too, also of an
+// entity that the work store does not know.
+func TestForgetReachesSinks(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		k := &keeper{Sink: w.flow.Sink, err: errors.New("down")}
+		w.flow.Sink = k
+		stop := w.start()
+		_, err := w.connector.Forget(t.Context(), key("1"))
+		require.EqualError(t, err, `connector "test": flow "people": forget: sink: down; repeat it`)
+		k.err = nil
+		_, err = w.connector.Forget(t.Context(), key("1"))
+		require.NoError(t, err)
+		require.Equal(t, []entity.Key{key("1"), key("1")}, k.forgotten)
 		require.NoError(t, stop())
 	})
 }

@@ -47,16 +47,16 @@ func (s *session) pruneAll(ctx context.Context, what string, keep time.Duration,
 }
 
 // Forget deletes all that the work store knows of an entity, in all flows, and
-// returns how many rows that was. It waits while the entity is reconciled. It
-// does not touch source and target: a notification that comes later, or one that
-// has been rejected and is replayed, makes the entity known again.
+// returns how many rows that was; and what sinks keep of it beside the target, see
+// [sink.Forgetter]. It waits while the entity is reconciled. It does not touch
+// source and target: a notification that comes later, or one that has been
+// rejected and is replayed, makes the entity known again.
 func (c *Connector) Forget(ctx context.Context, key entity.Key) (int, error) {
 	delays := newBackOff(10*time.Millisecond, time.Second)
 	for {
 		n, err := c.cfg.Store.Forget(ctx, key)
 		if err == nil {
-			c.cfg.Logger.Info("an entity was forgotten", "connector", c.name, "rows", n)
-			return n, nil
+			return n, c.forgetInSinks(ctx, key, n)
 		}
 		if !errors.Is(err, work.ErrRunning) {
 			return 0, fmt.Errorf("connector %q: forget: %w", c.name, err)
@@ -67,4 +67,17 @@ func (c *Connector) Forget(ctx context.Context, key entity.Key) (int, error) {
 		case <-time.After(delays.NextBackOff()):
 		}
 	}
+}
+
+func (c *Connector) forgetInSinks(ctx context.Context, key entity.Key, rows int) error {
+	var errs []error
+	for _, f := range c.flows {
+		if err := f.forget(ctx, key); err != nil {
+			errs = append(errs, fmt.Errorf("connector %q: flow %q: forget: sink: %w; repeat it", c.name, f.name, err))
+		}
+	}
+	if len(errs) == 0 {
+		c.cfg.Logger.Info("an entity was forgotten", "connector", c.name, "rows", rows)
+	}
+	return errors.Join(errs...)
 }

@@ -22,10 +22,12 @@ var ErrConflict = errors.New("republish: the journal's entry was changed by some
 //     had; else it returns ErrConflict. A revision of 0 means that there is none.
 //     When Store returns nil, the entry survives a crash.
 //   - An entry that is not Pending may be forgotten once its Expires has passed.
-//   - Both are called concurrently, and their errors hold no key.
+//   - Forget deletes the entry of a key, also what is owed.
+//   - All are called concurrently, and their errors hold no key.
 type Journal interface {
 	Load(ctx context.Context, key entity.Key) (Entry, error)
 	Store(ctx context.Context, key entity.Key, e Entry) (Entry, error)
+	Forget(ctx context.Context, key entity.Key) error
 }
 
 // Entry is what a journal knows of an entity.
@@ -79,6 +81,14 @@ func (m *Memory) Store(_ context.Context, key entity.Key, e Entry) (Entry, error
 	e.Revision = m.last
 	m.entries[key] = e
 	return e, nil
+}
+
+// Forget implements [Journal].
+func (m *Memory) Forget(_ context.Context, key entity.Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, key)
+	return nil
 }
 
 // sweepEvery is how often a journal forgets what expired.

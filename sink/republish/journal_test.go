@@ -106,6 +106,12 @@ func testJournal(t *testing.T, open func() republish.Journal) {
 	last, err := j.Load(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, <-won, last)
+
+	require.NoError(t, j.Forget(ctx, key))
+	require.NoError(t, j.Forget(ctx, key), "nothing there is no error")
+	last, err = j.Load(ctx, key)
+	require.NoError(t, err)
+	require.Zero(t, last)
 }
 
 // testSQL checks what only a journal in a database does.
@@ -168,6 +174,18 @@ func testSQL(t *testing.T, db *sql.DB) {
 	require.NoError(t, err)
 	_, err = s.Apply(ended, key, row{})
 	require.Equal(t, failure.Unavailable, failure.Of(err), "%v", err)
+}
+
+// TestForget forgets through the sink, what is owed too.
+func TestForget(t *testing.T) {
+	j := &republish.Memory{}
+	s := newWorld(j).sink(t, republish.Config{})
+	_, err := j.Store(t.Context(), key, republish.Entry{Pending: true})
+	require.NoError(t, err)
+	require.NoError(t, sink.Forget(t.Context(), s, key))
+	e, err := j.Load(t.Context(), key)
+	require.NoError(t, err)
+	require.Zero(t, e)
 }
 
 func TestMemoryForgets(t *testing.T) {

@@ -66,7 +66,7 @@ func (c Config) validate() error {
 }
 
 // Sink is a sink that publishes what another changed. It implements
-// [sink.Sink] and [sink.DryRunner].
+// [sink.Sink], [sink.DryRunner] and [sink.Forgetter].
 type Sink[T any] struct {
 	sink, dry sink.Sink[T]
 	journal   Journal
@@ -102,6 +102,15 @@ func New[T any](s sink.Sink[T], journal Journal, publish Publish, cfg Config) (*
 
 // DryRun returns the wrapped sink's: nothing is written, noted or published.
 func (s *Sink[T]) DryRun() sink.Sink[T] { return s.dry }
+
+// Forget implements [sink.Forgetter]: the journal's entry of an entity is deleted,
+// and with it what is owed.
+func (s *Sink[T]) Forget(ctx context.Context, key entity.Key) error {
+	if err := s.journal.Forget(ctx, key); err != nil {
+		return journalError(err)
+	}
+	return sink.Forget(ctx, s.sink, key)
+}
 
 // Apply makes the entity exist as want says, and publishes what changed.
 func (s *Sink[T]) Apply(ctx context.Context, key entity.Key, want T) (sink.Change, error) {

@@ -144,7 +144,7 @@ func (j *SQL) sweep(ctx context.Context) {
 	}
 }
 
-// Forget deletes all that is known of an entity, what is owed too.
+// Forget implements [Journal].
 func (j *SQL) Forget(ctx context.Context, key entity.Key) error {
 	if _, err := j.db.ExecContext(ctx, j.sql(forgetKey), j.name, key.Type, key.ID); err != nil {
 		return silent("clean", err)

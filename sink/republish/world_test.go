@@ -108,6 +108,10 @@ func (w *world) Store(ctx context.Context, key entity.Key, e republish.Entry) (s
 	return stored, err
 }
 
+func (w *world) Forget(ctx context.Context, key entity.Key) error {
+	return w.do("forget", func() error { return w.journal.Forget(ctx, key) })
+}
+
 func (w *world) publish(_ context.Context, p republish.Publication) error {
 	return w.do("publish", func() error {
 		if w.seen == w.changes && w.faultsThen == w.faults {
