@@ -1,12 +1,11 @@
 package sqlstore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,206 +15,73 @@ import (
 	"github.com/konnektor-go/konnektor/entity"
 )
 
-// crash ends a store as the end of the process does: nothing is written back.
-func crash(t require.TestingT, s *SQLite) {
-	conn, err := s.conn(rapidContext)
-	require.NoError(t, err)
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.discard(conn)
-}
-
-// pair is a store beside one in memory, of which the suite says that it is right.
-type pair struct {
-	*require.Assertions
-
-	s      *SQLite
-	m      *work.Memory
-	leases [][2]work.Lease
-}
-
-func (p *pair) mark(t *rapid.T) {
-	marks := make([]work.Mark, rapid.IntRange(1, 8).Draw(t, "marks"))
-	for i := range marks {
-		marks[i] = work.Mark{
-			Flow: rapid.SampledFrom([]string{"f", "g"}).Draw(t, "flow"), Key: entity.Key{ID: fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "id"))},
-			Priority: rapid.SampledFrom([]work.Priority{work.Live, work.Bulk, work.Retry}).Draw(t, "priority"),
-			Cause:    work.Cause{EventID: fmt.Sprint(rapid.IntRange(0, 99).Draw(t, "event")), Time: time.Now().UTC()},
-		}
-		if later := rapid.IntRange(-1, 3).Draw(t, "later"); later > 0 {
-			marks[i].Due = time.Now().Add(time.Duration(later) * time.Hour)
-		}
-	}
-	got, err := p.s.Mark(rapidContext, marks)
-	p.NoError(err)
-	want, err := p.m.Mark(rapidContext, marks)
-	p.NoError(err)
-	p.Equal(want, got)
-}
-
-// lease leases all that is due: which rows of the same rank come first is for
-// each store to say.
-func (p *pair) lease(t *rapid.T) {
-	req := work.LeaseRequest{
-		Flow: rapid.SampledFrom([]string{"f", "g"}).Draw(t, "flow"), Owner: "me", N: 100, TTL: time.Hour,
-		Order: rapid.SampledFrom([]work.Order{work.ByPriority, work.ByAge}).Draw(t, "order"),
-	}
-	got, err := p.s.Lease(rapidContext, req)
-	p.NoError(err)
-	want, err := p.m.Lease(rapidContext, req)
-	p.NoError(err)
-	p.Len(got, len(want))
-	if len(got) == 0 {
-		return
-	}
-	rank := func(l work.Lease) [2]int64 {
-		if req.Order == work.ByAge {
-			return [2]int64{l.Due.UnixMilli()}
-		}
-		return [2]int64{-int64(l.Priority), l.Due.UnixMilli()}
-	}
-	for i := range got {
-		p.Equal(rank(want[i]), rank(got[i]))
-	}
-	byKey := func(a, b work.Lease) int { return cmp.Compare(a.Key.ID, b.Key.ID) }
-	slices.SortFunc(got, byKey)
-	slices.SortFunc(want, byKey)
-	for i := range got {
-		p.leases = append(p.leases, [2]work.Lease{got[i], want[i]})
-		got[i].Token, want[i].Token = "", ""
-	}
-	p.Equal(want, got)
-}
-
-func (p *pair) finish(t *rapid.T) {
-	if len(p.leases) == 0 {
-		return
-	}
-	p.finishSome(t, rapid.IntRange(1, len(p.leases)).Draw(t, "outcomes"))
-}
-
-func (p *pair) finishSome(t *rapid.T, n int) {
-	outcomes, same := make([]work.Outcome, n), make([]work.Outcome, n)
-	for i := range outcomes {
-		o := work.Outcome{
-			Result:  rapid.SampledFrom([]work.Result{work.Done, work.Done, work.Failed, work.Deferred, work.Released, work.GaveUp}).Draw(t, "result"),
-			Present: rapid.Bool().Draw(t, "present"), Summary: "s", Group: "g", Fingerprint: []byte("f"),
-		}
-		if rapid.Bool().Draw(t, "next") {
-			o.Next = time.Now().Add(time.Hour)
-		}
-		if rapid.IntRange(0, 3).Draw(t, "fan-out") == 0 {
-			o.Marks = []work.Mark{{Flow: "g", Key: entity.Key{ID: fmt.Sprint(rapid.IntRange(0, 40).Draw(t, "marked"))}}}
-		}
-		outcomes[i], same[i] = o, o
-		outcomes[i].Lease, same[i].Lease = p.leases[i][0], p.leases[i][1]
-	}
-	p.leases = p.leases[n:]
-	got, err := p.s.Finish(rapidContext, outcomes)
-	p.NoError(err)
-	want, err := p.m.Finish(rapidContext, same)
-	p.NoError(err)
-	p.Equal(want, got)
-}
-
-func (p *pair) renew() {
-	for _, l := range p.leases[:min(2, len(p.leases))] {
-		got, err := p.s.Renew(rapidContext, []work.Lease{l[0]}, 2*time.Hour)
-		p.NoError(err)
-		want, err := p.m.Renew(rapidContext, []work.Lease{l[1]}, 2*time.Hour)
-		p.NoError(err)
-		p.Equal(want, got)
-	}
-}
-
-func (p *pair) same() {
-	for _, flow := range []string{"f", "g"} {
-		got, err := p.s.NextDue(rapidContext, flow)
-		p.NoError(err)
-		want, err := p.m.NextDue(rapidContext, flow)
-		p.NoError(err)
-		p.Equal(want, got)
-	}
-	got, err := p.s.Stats(rapidContext)
-	p.NoError(err)
-	want, err := p.m.Stats(rapidContext)
-	p.NoError(err)
-	p.Equal(want, got)
-}
-
-// compare reads all rows, which brings them back to the table.
-func (p *pair) compare() {
-	for _, flow := range []string{"f", "g"} {
-		for _, state := range []work.State{work.Idle, work.Waiting, work.Due, work.Running, work.Parked} {
-			q := work.Query{Flow: flow, State: state, Limit: 1000}
-			got, err := p.s.List(rapidContext, q)
-			p.NoError(err)
-			want, err := p.m.List(rapidContext, q)
-			p.NoError(err)
-			p.Len(got, len(want))
-			for i := range got {
-				p.Equal(want[i], got[i])
-			}
-		}
-	}
+// hotLimits let rows go back to the table often or never, some or all.
+var hotLimits = []limits{
+	defaultLimits,
+	{resting: 8, back: 4, rows: 1000, journal: 1 << 20},
+	{resting: 3, back: 2, rows: 8, journal: 1 << 20},
+	{resting: 0, back: 3, rows: 1000, journal: 500},
 }
 
 // Rows are the same whether they live in memory, in the journal or in the table,
 // and wherever they have been in between.
 func TestHotRows(t *testing.T) {
-	for _, l := range []limits{
-		defaultLimits, {resting: 8, back: 4, rows: 1000, journal: 1 << 20}, {resting: 3, back: 2, rows: 8, journal: 1 << 20},
-		{resting: 0, back: 3, rows: 1000, journal: 500},
-	} {
+	for _, l := range hotLimits {
 		t.Run(fmt.Sprint(l), func(t *testing.T) {
 			round := 0
 			dir := t.TempDir()
 			rapid.Check(t, func(rt *rapid.T) {
 				round++
-				rapid.SyncTest(rt, func(rt *rapid.T) { hotHistory(rt, filepath.Join(dir, fmt.Sprint(round)), l) })
+				rapid.SyncTest(rt, func(rt *rapid.T) { playHot(rt, rt, filepath.Join(dir, fmt.Sprint(round)), l, plant{}) })
 			})
 		})
 	}
 }
 
-func hotHistory(t *rapid.T, file string, l limits) {
-	p := &pair{Assertions: require.New(t), m: work.NewMemory()}
-	var closeDB func() error
-	open := func() {
-		var err error
-		p.s, closeDB, err = openHot(file, l)
-		p.NoError(err)
+// recorder notes why a history failed.
+type recorder struct{ err error }
+
+func (r *recorder) Errorf(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(format, args...)
 	}
-	open()
-	for range rapid.IntRange(1, 25).Draw(t, "steps") {
-		switch rapid.SampledFrom([]string{"mark", "mark", "lease", "finish", "finish", "renew", "sleep", "sleep long", "crash", "compare"}).Draw(t, "step") {
-		case "mark":
-			p.mark(t)
-		case "lease":
-			p.lease(t)
-		case "finish":
-			p.finish(t)
-		case "renew":
-			p.renew()
-		case "sleep":
-			time.Sleep(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond)
-		case "sleep long":
-			time.Sleep(30 * time.Minute)
-		case "crash":
-			p.finishSome(t, len(p.leases)) // leases do not outlive the process
-			if running, err := p.m.List(rapidContext, work.Query{Flow: "f", State: work.Running, Limit: 1}); err == nil && len(running) == 0 {
-				crash(t, p.s)
-				p.NoError(closeDB())
-				open()
+}
+
+// FailNow ends the history.
+func (r *recorder) FailNow() { panic(r) }
+
+// played returns why a history failed.
+func played(seed int, file string, l limits, bug plant) (err error) {
+	rapid.Custom(func(t *rapid.T) bool {
+		failed := &recorder{}
+		defer func() {
+			if reason := recover(); reason != nil && reason != any(failed) {
+				panic(reason)
 			}
-		case "compare":
-			p.compare()
-		}
-		p.same()
+			err = failed.err
+		}()
+		playHot(t, failed, file, l, bug)
+		return true
+	}).Example(seed)
+	return err
+}
+
+// Each way in which the journal could go wrong is seen by the histories.
+func TestHistoriesSeePlantedBugs(t *testing.T) {
+	for _, bug := range plants {
+		t.Run(bug.name, func(t *testing.T) {
+			dir := t.TempDir()
+			var err error
+			seed := 0
+			for ; seed < 200 && err == nil; seed++ {
+				synctest.Test(t, func(*testing.T) {
+					err = played(seed, filepath.Join(dir, fmt.Sprint(seed)), hotLimits[seed%len(hotLimits)], bug)
+				})
+			}
+			require.Error(t, err, "after %d histories", seed)
+			t.Logf("seen by history %d: %.300s", seed, err)
+		})
 	}
-	p.compare()
-	p.NoError(errors.Join(p.s.Close(), closeDB()))
 }
 
 // The journal stays short although no rows rest for long enough to go back, and
