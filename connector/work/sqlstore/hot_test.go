@@ -32,7 +32,7 @@ func TestHotRows(t *testing.T) {
 			dir := t.TempDir()
 			rapid.Check(t, func(rt *rapid.T) {
 				round++
-				rapid.SyncTest(rt, func(rt *rapid.T) { playHot(rt, rt, filepath.Join(dir, fmt.Sprint(round)), l, plant{}) })
+				rapid.SyncTest(rt, func(rt *rapid.T) { playHot(rt, rt, filepath.Join(dir, fmt.Sprint(round)), l, hotBug{}) })
 			})
 		})
 	}
@@ -51,7 +51,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 func (r *recorder) FailNow() { panic(r) }
 
 // played returns why a history failed.
-func played(seed int, file string, l limits, bug plant) (err error) {
+func played(seed int, file string, l limits, bug hotBug) (err error) {
 	rapid.Custom(func(t *rapid.T) bool {
 		failed := &recorder{}
 		defer func() {
@@ -68,7 +68,7 @@ func played(seed int, file string, l limits, bug plant) (err error) {
 
 // Each way in which the journal could go wrong is seen by the histories.
 func TestHistoriesSeePlantedBugs(t *testing.T) {
-	for _, bug := range plants {
+	for _, bug := range hotBugs {
 		t.Run(bug.name, func(t *testing.T) {
 			dir := t.TempDir()
 			var err error

@@ -38,7 +38,7 @@ type pair struct {
 
 func (p *pair) open() {
 	var err error
-	p.db = openPlanted(p.file, p.db.plant)
+	p.db = openPlanted(p.file, p.db.bug)
 	p.s, err = NewSQLite(rapidContext, p.db.DB, SQLiteConfig{})
 	p.NoError(err)
 	p.s.limits = p.limits
@@ -300,9 +300,9 @@ func (p *pair) compare() {
 }
 
 // playHot plays a random history in a database with a planted bug, or none.
-func playHot(t *rapid.T, assert require.TestingT, file string, l limits, bug plant) {
+func playHot(t *rapid.T, assert require.TestingT, file string, l limits, bug hotBug) {
 	p := &pair{
-		Assertions: require.New(assert), t: assert, file: file, limits: l, db: &plantedDB{plant: bug}, m: work.NewMemory(),
+		Assertions: require.New(assert), t: assert, file: file, limits: l, db: &plantedDB{bug: bug}, m: work.NewMemory(),
 	}
 	p.open()
 	defer func() { p.NoError(p.db.Close()) }()

@@ -10,8 +10,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// plant is a bug: statements are not what they should be, or memory.
-type plant struct {
+// hotBug is a bug: statements are not what they should be, or memory.
+type hotBug struct {
 	name string
 	// query and instead are a statement and what is run in its place.
 	query, instead string
@@ -21,8 +21,8 @@ type plant struct {
 	after func(*SQLite)
 }
 
-// plants are the ways in which a journal can go wrong.
-var plants = []plant{
+// hotBugs are the ways in which a journal can go wrong.
+var hotBugs = []hotBug{
 	{name: "an entry is acknowledged and not kept", query: sqlAppend, instead: `SELECT ?`},
 	{name: "recovery does not happen", query: sqlJournal, instead: sqlJournal + ` LIMIT 0`},
 	{name: "recovery stops early", query: sqlJournal, instead: sqlJournal + ` LIMIT 1`},
@@ -77,13 +77,13 @@ var errPlanted = errors.New("planted")
 type plantedDB struct {
 	*sql.DB
 
-	plant plant
-	file  string
-	fail  bool // the next commit
+	bug  hotBug
+	file string
+	fail bool // the next commit
 }
 
-func openPlanted(file string, bug plant) *plantedDB {
-	db := &plantedDB{plant: bug, file: file}
+func openPlanted(file string, bug hotBug) *plantedDB {
+	db := &plantedDB{bug: bug, file: file}
 	db.DB = sql.OpenDB(plantedConnector{db})
 	return db
 }
@@ -117,8 +117,8 @@ type plantedConn struct {
 }
 
 func (c *plantedConn) plant(query string) string {
-	if query == c.db.plant.query {
-		return c.db.plant.instead
+	if query == c.db.bug.query {
+		return c.db.bug.instead
 	}
 	return query
 }
@@ -172,8 +172,8 @@ type plantedStmt struct {
 }
 
 func (s *plantedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	if s.db.plant.args != nil {
-		s.db.plant.args(s.query, args)
+	if s.db.bug.args != nil {
+		s.db.bug.args(s.query, args)
 	}
 	return s.sqliteStmt.ExecContext(ctx, args)
 }
