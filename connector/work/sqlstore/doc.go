@@ -84,7 +84,7 @@
 //   - A call uses one connection, and mostly one round trip. database/sql keeps
 //     only two idle connections unless told otherwise: set SetMaxIdleConns to
 //     what SetMaxOpenConns has, for example 8.
-//   - Rows are updated some three times for each run, so autovacuum must be on;
+//   - Rows are written some three times for each run, so autovacuum must be on;
 //     the tables ask for it early. A transaction left open, or a replication slot
 //     left behind, keeps it from its work, and leasing becomes slow.
 //   - Fan-out to entities that are new, made at the same time as marks for them,

@@ -11,25 +11,43 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
-// sqlPostgresFinish stores outcomes of distinct rows, see [work.Outcome] for the
-// table. Their rows are locked in the order of the keys, and with them those
-// that will be marked, which come without a token. If a mark for now came during
-// the run (renewed), it has left attempts, deferrals and failures empty, and
-// they stay so. Marks for now that stayed in memory (see held) are made first: they
-// are marks in number, the first came age milliseconds ago.
-const sqlPostgresFinish = `WITH locked AS MATERIALIZED (
-	SELECT o.num, o.flow, o.type, o.id, o.result, o.next, o.present, o.fingerprint, o.summary, o.failure_group,
-		o.marks, o.top, o.age, o.cause, o.cause_time, o.marks > 0 AS again,
-		o.result = 'done' AS done, o.result IN ('failed', 'gave_up') AS spent,
-		w.token = o.token AS known, w.lease_until IS NOT NULL AS held
-	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::boolean[],
-			$8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], $12::integer[], $13::bigint[], $14::text[], $15::timestamptz[])
-		WITH ORDINALITY AS o (flow, type, id, token, result, next, present, fingerprint, summary, failure_group,
-			marks, top, age, cause, cause_time, num)
+// The statements store outcomes of distinct rows, see [work.Outcome] for the table.
+// If a mark for now came during the run (renewed), it has left attempts, deferrals
+// and failures empty, and they stay so. Marks for now that stayed in memory (see
+// held) are made first: they are marks in number, the first came age milliseconds
+// ago.
+const (
+	// sqlPostgresFinish goes through the outcomes in the order of their keys, and so
+	// locks their rows in that order.
+	sqlPostgresFinish = `WITH finished AS (
+	UPDATE {schema}.work AS w SET ` + sqlPostgresFinished + `
+	FROM (SELECT ` + sqlPostgresOutcome + ` ` + oneByOne + `) AS o
+	WHERE w.flow = o.flow AND w.type = o.type AND w.id = o.id AND w.token = o.token AND w.lease_until IS NOT NULL
+	RETURNING o.num
+)
+SELECT num, true FROM finished`
+
+	// sqlPostgresFinishLocked locks besides the rows that will be marked, which come
+	// without a token, and tells of leases that have been ended.
+	sqlPostgresFinishLocked = `WITH locked AS MATERIALIZED (
+	SELECT o.*, w.token = o.token AS known, w.lease_until IS NOT NULL AS held
+	FROM (SELECT ` + sqlPostgresOutcome + `) AS o
 	JOIN {schema}.work AS w ON w.flow = o.flow AND w.type = o.type AND w.id = o.id
 	` + oneByOne + ` ORDER BY o.num FOR UPDATE OF w
 ), finished AS (
-	UPDATE {schema}.work AS w SET
+	UPDATE {schema}.work AS w SET ` + sqlPostgresFinished + `
+	FROM locked AS o
+	WHERE w.flow = o.flow AND w.type = o.type AND w.id = o.id AND o.known AND o.held
+)
+SELECT num, held FROM locked WHERE known`
+
+	sqlPostgresOutcome = `*, result = 'done' AS done, result IN ('failed', 'gave_up') AS spent, marks > 0 AS again
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::boolean[],
+			$8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], $12::integer[], $13::bigint[], $14::text[], $15::timestamptz[])
+		WITH ORDINALITY AS o (flow, type, id, token, result, next, present, fingerprint, summary, failure_group,
+			marks, top, age, cause, cause_time, num)`
+
+	sqlPostgresFinished = `
 		due = least(w.due,
 			CASE WHEN o.done THEN o.next WHEN o.result = 'gave_up' THEN NULL ELSE coalesce(o.next, {now}) END,
 			CASE WHEN o.again THEN {now} - o.age * interval '1 millisecond' END,
@@ -54,11 +72,8 @@ const sqlPostgresFinish = `WITH locked AS MATERIALIZED (
 			WHEN o.spent THEN least(w.priority, -10) ELSE w.priority END,
 		parked = o.result = 'gave_up' AND NOT w.renewed AND o.again IS NOT TRUE,
 		finished = {now}, last_result = o.result, summary = o.summary,
-		lease_owner = '', lease_until = NULL, renewed = false
-	FROM locked AS o
-	WHERE w.flow = o.flow AND w.type = o.type AND w.id = o.id AND o.known AND o.held
+		lease_owner = '', lease_until = NULL, renewed = false`
 )
-SELECT num, held FROM locked WHERE known`
 
 // Finish implements [work.Store]. Repeated after an error, it returns nil for
 // the outcomes that had been stored all the same.
@@ -78,12 +93,16 @@ func (p *Postgres) Finish(ctx context.Context, outcomes []work.Outcome) ([]error
 		errs: make([]error, len(outcomes)), stored: make([]bool, len(outcomes)),
 	}
 	if simple {
-		err = p.call(ctx, "finish", func(ctx context.Context, conn *sql.Conn) error { return f.part(ctx, conn, parts[0]) })
+		template := sqlPostgresFinish
+		if p.doubts.about(outcomes) {
+			template = sqlPostgresFinishLocked
+		}
+		err = p.call(ctx, "finish", func(ctx context.Context, conn *sql.Conn) error { return f.part(ctx, conn, template, parts[0]) })
 	} else {
 		err = p.transact(ctx, "finish", func(ctx context.Context, q querier) error {
 			f.undo() // of a try that failed
 			for _, part := range parts {
-				if err := f.part(ctx, q, part); err != nil {
+				if err := f.part(ctx, q, sqlPostgresFinishLocked, part); err != nil {
 					return err
 				}
 			}
@@ -159,7 +178,7 @@ type finish struct {
 
 // part stores a part of the outcomes, then makes the marks of those that were
 // accepted.
-func (f *finish) part(ctx context.Context, q querier, part finishPart) error {
+func (f *finish) part(ctx context.Context, q querier, template string, part finishPart) error {
 	order, args := f.args(part)
 	for _, i := range order {
 		if i >= 0 {
@@ -182,7 +201,7 @@ func (f *finish) part(ctx context.Context, q querier, part finishPart) error {
 			f.errs[i] = nil
 		}
 		return nil
-	}, sqlPostgresFinish, args...)
+	}, template, args...)
 	if err != nil || !part.marks {
 		return err
 	}
@@ -208,7 +227,7 @@ func (f *finish) undo() {
 	f.fanOut = nil
 }
 
-// args returns the arguments of sqlPostgresFinish and the outcome of each row.
+// args returns the arguments of the statements and the outcome of each row.
 func (f *finish) args(part finishPart) (order []int, args []any) {
 	all := make([]rowID, 0, len(part.rows))
 	for id := range part.rows {
@@ -291,6 +310,16 @@ func (d *doubts) has(token string) bool {
 	defer d.mu.Unlock()
 	_, found := d.tokens[token]
 	return found
+}
+
+// about reports whether there is a doubt about one of the outcomes.
+func (d *doubts) about(outcomes []work.Outcome) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.tokens) > 0 && slices.ContainsFunc(outcomes, func(o work.Outcome) bool {
+		_, found := d.tokens[o.Lease.Token]
+		return found
+	})
 }
 
 // end ends the doubts about outcomes.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"slices"
 	"time"
@@ -15,15 +16,16 @@ import (
 // is kept while they grow.
 const oneByOne = `WHERE num % 1 = 0`
 
-// sqlPostgresTake takes the rows that picked has locked: nobody else has them
-// nor waits for them.
+// sqlPostgresTake takes the rows that picked has locked, where they are: nobody
+// else has them nor waits for them. One that was moved just before it was locked
+// is not found there, and stays for the next call. Tokens are one random text with
+// numbers: the server takes long to make random ones.
 const sqlPostgresTake = `, given AS MATERIALIZED (
-	SELECT * FROM unnest((SELECT array_agg(flow) FROM picked), (SELECT array_agg(type) FROM picked),
-			(SELECT array_agg(id) FROM picked), (SELECT array_agg(free) FROM picked))
-		WITH ORDINALITY AS p (flow, type, id, free, num) ` + oneByOne + `
+	SELECT * FROM unnest((SELECT array_agg(place) FROM picked), (SELECT array_agg(free) FROM picked))
+		WITH ORDINALITY AS p (place, free, num) ` + oneByOne + `
 ), taken AS (
 	UPDATE {schema}.work AS w SET
-		due = NULL, token = gen_random_uuid()::text, lease_owner = $3::bytea, lease_until = {now} + $4::bigint * interval '1 millisecond',
+		due = NULL, token = $6::text || p.num, lease_owner = $3::bytea, lease_until = {now} + $4::bigint * interval '1 millisecond',
 		leased = w.dirty, renewed = false,
 		attempts = CASE WHEN w.parked THEN 0 ELSE w.attempts END,
 		deferrals = CASE WHEN w.parked THEN 0 ELSE w.deferrals END,
@@ -31,11 +33,11 @@ const sqlPostgresTake = `, given AS MATERIALIZED (
 		last_failure = CASE WHEN w.parked THEN NULL ELSE w.last_failure END,
 		failure_group = CASE WHEN w.parked THEN '' ELSE w.failure_group END,
 		parked = false
-	FROM given AS p WHERE w.flow = p.flow AND w.type = p.type AND w.id = p.id
-	RETURNING w.type, w.id, w.token, w.dirty, w.done, p.free AS since, w.attempts, w.deferrals, w.first_failure,
+	FROM given AS p WHERE w.ctid = p.place
+	RETURNING w.flow, w.type, w.id, w.token, w.dirty, w.done, p.free AS since, w.attempts, w.deferrals, w.first_failure,
 		w.priority, w.cause_time, w.cause
 ), consumed AS (
-	DELETE FROM {schema}.later AS l USING given AS p
+	DELETE FROM {schema}.later AS l USING taken AS p
 	WHERE l.flow = p.flow AND l.type = p.type AND l.id = p.id AND l.at <= {now}
 )
 SELECT type, id, token, dirty, done, since, attempts, deferrals, first_failure, priority, cause_time, cause FROM taken
@@ -52,8 +54,8 @@ const (
 		WHERE flow = $1 AND free < 'infinity' AND priority < level.p ORDER BY priority DESC LIMIT 1)
 	FROM level WHERE level.p IS NOT NULL
 ), picked AS MATERIALIZED (
-	SELECT r.flow, r.type, r.id, r.free FROM level CROSS JOIN LATERAL (
-		SELECT flow, type, id, free FROM {schema}.work
+	SELECT r.place, r.free FROM level CROSS JOIN LATERAL (
+		SELECT ctid AS place, free FROM {schema}.work
 		WHERE flow = $1 AND priority = level.p AND free <= {now} - $5::bigint * interval '1 millisecond' AND free < 'infinity'
 		ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 	) AS r
@@ -61,7 +63,7 @@ const (
 )` + sqlPostgresTake + `priority DESC, since`
 
 	sqlPostgresLeaseByAge = `WITH picked AS MATERIALIZED (
-	SELECT flow, type, id, free FROM {schema}.work
+	SELECT ctid AS place, free FROM {schema}.work
 	WHERE flow = $1 AND free <= {now} - $5::bigint * interval '1 millisecond' AND free > '-infinity'
 	ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 )` + sqlPostgresTake + `since`
@@ -105,7 +107,7 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause))
 			leases = append(leases, l)
 			return err
-		}, template, req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds(), max(0, req.Waited.Milliseconds()))
+		}, template, req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds(), max(0, req.Waited.Milliseconds()), rand.Text()+"-")
 	})
 	if err != nil {
 		return nil, err

@@ -29,7 +29,8 @@ const (
 
 // postgresStatements are those of [Postgres.text].
 var postgresStatements = []string{
-	sqlPostgresMark, sqlPostgresLeaseByPriority, sqlPostgresLeaseByAge, sqlPostgresRenew, sqlPostgresNextDue, sqlPostgresFinish,
+	sqlPostgresMark, sqlPostgresLeaseByPriority, sqlPostgresLeaseByAge, sqlPostgresRenew, sqlPostgresNextDue,
+	sqlPostgresFinish, sqlPostgresFinishLocked,
 	sqlPostgresGet, sqlPostgresListIdle, sqlPostgresListWaiting, sqlPostgresListDue, sqlPostgresListRunning,
 	sqlPostgresListParked, sqlPostgresUpcoming, sqlPostgresStats, sqlPostgresParkedGroups,
 	sqlPostgresPruneIdle, sqlPostgresPruneParked, sqlPostgresLock, sqlPostgresForget,

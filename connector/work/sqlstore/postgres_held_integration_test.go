@@ -1,0 +1,109 @@
+//go:build integration
+
+package sqlstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/internal/server"
+)
+
+func leaseOne(t *testing.T, p *Postgres) work.Lease {
+	t.Helper()
+	leases, err := p.Lease(t.Context(), work.LeaseRequest{Flow: "f", N: 1, TTL: time.Hour})
+	require.NoError(t, err)
+	require.Len(t, leases, 1)
+	return leases[0]
+}
+
+// Marks that come during a run are not written, and cost the row nothing but
+// its outcome.
+func TestPostgresMarksDuringRun(t *testing.T) {
+	address := server.SharedPostgreSQL(t).NewDatabase(t)
+	p, other := newTestPostgres(t, address), newTestPostgres(t, address)
+	_, err := p.Mark(t.Context(), []work.Mark{markOf("1")})
+	require.NoError(t, err)
+	l := leaseOne(t, p)
+	for i := range 5 {
+		seqs, err := p.Mark(t.Context(), []work.Mark{markOf("1")})
+		require.NoError(t, err)
+		require.Equal(t, []int64{int64(i + 2)}, seqs)
+	}
+	require.EqualValues(t, 1, rowOf(t, other, "1").Dirty, "nothing was written")
+	errs, err := p.Finish(t.Context(), []work.Outcome{{Lease: l, Result: work.GaveUp}})
+	require.NoError(t, err)
+	require.Equal(t, []error{nil}, errs)
+	row := rowOf(t, other, "1")
+	require.Equal(t, work.Due, row.State)
+	require.EqualValues(t, 6, row.Dirty)
+	require.Zero(t, row.Attempts)
+	require.Empty(t, p.held.rows)
+}
+
+// A mark that comes while the outcome is on its way is not taken for one of the
+// run.
+func TestPostgresMarkWhileFinishing(t *testing.T) {
+	address := server.SharedPostgreSQL(t).NewDatabase(t)
+	p, db := newTestPostgres(t, address), openPostgres(t, address)
+	_, err := p.Mark(t.Context(), []work.Mark{markOf("1")})
+	require.NoError(t, err)
+	l := leaseOne(t, p)
+	_, release := lockRow(t, db, "1")
+	finished := make(chan error, 1)
+	go func() { // ends with the call, which is waited for below
+		_, err := p.Finish(t.Context(), []work.Outcome{{Lease: l, Result: work.Done}})
+		finished <- err
+	}()
+	waitUntilBlocked(t, db)
+	wait := inBackground(t, p, markOf("1"))
+	require.Eventually(t, func() bool { return lines(t, db, "SELECT count(*)::text"+blocked) == "2" }, soon, 5*time.Millisecond)
+	release()
+	require.NoError(t, <-finished)
+	require.NoError(t, wait())
+	row := rowOf(t, p, "1")
+	require.Equal(t, work.Due, row.State)
+	require.EqualValues(t, 2, row.Dirty)
+}
+
+// Marks that were stored with an outcome whose answer was lost cost one more
+// run at most, and are not lost if it was not stored.
+func TestPostgresAnswerLostWithMarks(t *testing.T) {
+	proxy := newLossy(t, server.SharedPostgreSQL(t).NewDatabase(t))
+	p := newTestPostgres(t, proxy.url)
+	mark := func(id string) {
+		_, err := p.Mark(t.Context(), []work.Mark{markOf(id)})
+		require.NoError(t, err)
+	}
+	for _, stored := range []bool{false, true} {
+		mark("1")
+		outcomes := []work.Outcome{{Lease: leaseOne(t, p), Result: work.Done}}
+		mark("1")
+		if stored {
+			_, err := p.Finish(t.Context(), []work.Outcome{{Lease: work.Lease{Flow: "f", Token: "forged"}}}) // prepares the statement
+			require.NoError(t, err)
+		} else {
+			outcomes[0].Marks = []work.Mark{markOf("2")} // a transaction, which is not begun
+		}
+		proxy.lose.Store(true)
+		_, err := p.Finish(t.Context(), outcomes)
+		require.Error(t, err)
+		outcomes[0].Marks = nil
+		errs, err := p.Finish(t.Context(), outcomes)
+		require.NoError(t, err)
+		require.Equal(t, []error{nil}, errs)
+		require.Equal(t, work.Due, rowOf(t, p, "1").State)
+		_, err = p.Finish(t.Context(), []work.Outcome{{Lease: leaseOne(t, p), Result: work.Done}})
+		require.NoError(t, err)
+		require.NoError(t, p.settle(t.Context()))
+		if row := rowOf(t, p, "1"); row.State != work.Idle {
+			_, err = p.Finish(t.Context(), []work.Outcome{{Lease: leaseOne(t, p), Result: work.Done}})
+			require.NoError(t, err)
+		}
+		require.Equal(t, work.Idle, rowOf(t, p, "1").State)
+		require.Empty(t, p.held.rows)
+	}
+}
