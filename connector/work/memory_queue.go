@@ -57,6 +57,7 @@ func (r *memoryRow) enqueue() {
 	if q != nil {
 		heap.Push(q, r)
 	}
+	r.settle()
 }
 
 func (r *memoryRow) dequeue() {

@@ -11,24 +11,49 @@ import (
 
 // memoryRow is a Row, packed: there may be millions. State is derived.
 type memoryRow struct {
+	*memoryBusy // atRest if nothing is to be done, not changed then
+
 	flow *memoryFlow
 	key  entity.Key
 
-	dirty, done, leased                          int64 // leased: dirty as the run saw it
-	due, until, first, last, applied, finished   millis
-	later                                        []millis
-	priority                                     Priority
-	attempts, deferrals                          int
-	result, summary, group, owner, kind, routing text
-	fingerprint, token, eventID, trace           string
-	caused                                       millis
-	hops                                         int32
+	dirty, done                    int64
+	due, applied, finished, caused millis
+	priority                       Priority
+	result, summary, kind, routing text
+	detail                         string // event ID, trace and fingerprint
+	events, traces                 uint32 // how long they are
+	hops                           int32
+	present, parked                bool
+}
 
-	place   int32  // in the queue
-	queue   *queue // that the row is in, nil: it waits for nothing
-	present bool
-	parked  bool
-	renewed bool // a mark for now came during the run
+// memoryBusy is what a row has besides while it waits, runs or has failed.
+type memoryBusy struct {
+	leased              int64 // dirty as the run saw it
+	until, first, last  millis
+	later               []millis
+	attempts, deferrals int
+	group, owner        text
+	token               string
+	queue               *queue // that the row is in, nil: it waits for nothing
+	place               int32  // in the queue
+	renewed             bool   // a mark for now came during the run
+}
+
+// atRest is shared by all rows with which nothing is to be done.
+var atRest = new(memoryBusy)
+
+// wake lets what a row has while it is busy be changed.
+func (r *memoryRow) wake() {
+	if r.memoryBusy == atRest {
+		r.memoryBusy = new(memoryBusy)
+	}
+}
+
+// settle gives back what a row has while it is busy, if it has nothing.
+func (r *memoryRow) settle() {
+	if r.queue == nil && r.token == "" && len(r.later) == 0 && r.attempts == 0 && r.deferrals == 0 && r.last == 0 {
+		r.memoryBusy = atRest
+	}
 }
 
 // millis is a time as whole milliseconds since the zero time, 0 for none.
@@ -69,23 +94,40 @@ func (t text) value() string {
 // newMemoryRow clones what it keeps: it may be part of a whole message.
 func newMemoryRow(f *memoryFlow, mk Mark) *memoryRow {
 	key := entity.Key{Type: textOf(mk.Key.Type).value(), ID: strings.Clone(mk.Key.ID)}
-	return &memoryRow{flow: f, key: key, priority: mk.Priority}
+	return &memoryRow{memoryBusy: atRest, flow: f, key: key, priority: mk.Priority}
 }
 
 func (r *memoryRow) setCause(c Cause) {
 	r.kind, r.routing = textOf(c.Kind), textOf(c.RoutingKey)
-	r.eventID, r.trace = strings.Clone(c.EventID), strings.Clone(c.Trace)
 	r.caused, r.hops = millisOf(c.Time), int32(c.Hops)
+	r.setDetail(c.EventID, c.Trace, r.fingerprint())
 }
+
+func (r *memoryRow) setDetail(eventID, trace, fingerprint string) {
+	var detail strings.Builder // copies: they may be parts of a whole message
+	detail.Grow(len(eventID) + len(trace) + len(fingerprint))
+	for _, text := range [...]string{eventID, trace, fingerprint} {
+		detail.WriteString(text)
+	}
+	r.detail = detail.String()
+	r.events, r.traces = uint32(len(eventID)), uint32(len(trace))
+}
+
+func (r *memoryRow) eventID() string { return r.detail[:r.events] }
+
+func (r *memoryRow) trace() string { return r.detail[r.events:][:r.traces] }
+
+func (r *memoryRow) fingerprint() string { return r.detail[r.events+r.traces:] }
 
 func (r *memoryRow) cause() Cause {
 	return Cause{
-		Kind: r.kind.value(), EventID: r.eventID, Time: r.caused.time(), RoutingKey: r.routing.value(),
-		Trace: r.trace, Hops: int(r.hops),
+		Kind: r.kind.value(), EventID: r.eventID(), Time: r.caused.time(), RoutingKey: r.routing.value(),
+		Trace: r.trace(), Hops: int(r.hops),
 	}
 }
 
 func (r *memoryRow) mark(mk Mark, now millis) {
+	r.wake()
 	r.dirty++
 	r.setCause(mk.Cause)
 	if due := millisOf(mk.Due); due > now {
@@ -162,7 +204,8 @@ func (r *memoryRow) finish(o Outcome, now millis) {
 	next := millisOf(o.Next)
 	switch o.Result {
 	case Done:
-		r.done, r.present, r.applied, r.fingerprint = r.leased, o.Present, now, string(o.Fingerprint)
+		r.done, r.present, r.applied = r.leased, o.Present, now
+		r.setDetail(r.eventID(), r.trace(), string(o.Fingerprint))
 	case GaveUp:
 		next = 0
 	default:
@@ -211,8 +254,8 @@ func (r *memoryRow) row(now millis) Row {
 	for _, at := range r.later {
 		row.Later = append(row.Later, at.time())
 	}
-	if r.fingerprint != "" {
-		row.Fingerprint = []byte(r.fingerprint)
+	if p := r.fingerprint(); p != "" {
+		row.Fingerprint = []byte(p)
 	}
 	return row
 }
