@@ -185,9 +185,14 @@ func (h *history) end(crash bool) {
 }
 
 // ended waits for the end of an instance, which is in order unless it died or
-// stood still: then its work may go on for longer than Run waits.
+// stood still: then its work may go on for longer than Run waits. Nor is it if the
+// store was away to the end.
 func (h *history) ended(i *instance) {
-	if err := <-i.done; err != nil && !i.dead.Load() && i.frozen.Load() == nil {
+	err := <-i.done
+	h.mu.Lock()
+	away := time.Now().Before(h.storeDown)
+	h.mu.Unlock()
+	if err != nil && !away && !i.dead.Load() && i.frozen.Load() == nil {
 		h.violatedf("stop: %w", err)
 	}
 }
