@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -75,10 +76,6 @@ type receivers struct {
 	pending sync.WaitGroup // messages that are not settled
 }
 
-// keepWaiting is how many receivers wait for messages at most, when it has become
-// quiet.
-const keepWaiting = 8
-
 // run returns when the messages have ended, or it has stopped, and all are
 // settled.
 func (r *receivers) run() {
@@ -89,9 +86,11 @@ func (r *receivers) run() {
 	r.pending.Wait()
 }
 
-// receive handles messages, until there are enough others who wait for one. It
-// counts as waiting when it is called.
+// receive handles messages, until it has had none for a while and others wait for
+// one. It counts as waiting when it is called.
 func (r *receivers) receive() {
+	idle := time.NewTimer(keepIdle)
+	defer idle.Stop()
 	for {
 		select {
 		case <-r.stopping.Done():
@@ -107,11 +106,26 @@ func (r *receivers) receive() {
 				r.going.Go(r.receive)
 			}
 			r.deliver(msg)
+			r.waiting.Add(1)
+		case <-idle.C:
+			if r.dismiss() {
+				return
+			}
 		}
-		if r.waiting.Load() >= keepWaiting {
-			return
+		idle.Reset(keepIdle)
+	}
+}
+
+// dismiss reports whether a receiver that waits may end, because others wait too.
+func (r *receivers) dismiss() bool {
+	for {
+		n := r.waiting.Load()
+		if n <= 1 {
+			return false
 		}
-		r.waiting.Add(1)
+		if r.waiting.CompareAndSwap(n, n-1) {
+			return true
+		}
 	}
 }
 
