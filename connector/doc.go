@@ -32,7 +32,8 @@
 //   - Fresh. A reconcile that a notification caused asks the source for its
 //     state past caches, in a fetch that begins after the notification came
 //     (TestTargetFollowsSource), until one has succeeded
-//     (TestBulkLeavesLiveWorkFresh).
+//     (TestBulkLeavesLiveWorkFresh); so does one for a date that somebody asked for
+//     (TestADateIsNotBulkWork).
 //   - Idempotent and convergent. What is repeated writes nothing, and once things
 //     are quiet the target is what the mapping makes of the source (TestHistories).
 //   - Bad input stays put. A message that cannot be used is stored with the

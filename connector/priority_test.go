@@ -161,3 +161,22 @@ func TestBulkLeavesLiveWorkFresh(t *testing.T) {
 		})
 	}
 }
+
+// TestADateIsNotBulkWork: what somebody asked for at a date is read past caches,
+// also if bulk work waits for the entity when the date comes.
+func TestADateIsNotBulkWork(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.register.set("1", person{Name: "Kari"})
+		_, err := w.cfg.Store.Mark(t.Context(), []work.Mark{
+			{Flow: "people", Key: key("1"), Due: time.Now().Add(time.Hour)},
+			{Flow: "people", Key: key("1"), Priority: work.Bulk},
+		})
+		require.NoError(t, err)
+		time.Sleep(2 * time.Hour)
+		stop := w.start()
+		settle()
+		require.Equal(t, work.Done, w.row("1").LastResult)
+		require.Equal(t, map[string]string{"1": "Kari"}, w.inTarget())
+		require.NoError(t, stop())
+	})
+}

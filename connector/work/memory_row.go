@@ -187,8 +187,11 @@ func (r *memoryRow) lease(owner, token string, now, until millis) Lease {
 	if r.parked {
 		r.startAfresh()
 	}
-	if r.later = slices.DeleteFunc(r.later, func(at millis) bool { return at <= now }); len(r.later) == 0 {
-		r.later = nil
+	if n, _ := slices.BinarySearch(r.later, now+1); n > 0 {
+		r.priority = max(r.priority, Retry)
+		if r.later = slices.Delete(r.later, 0, n); len(r.later) == 0 {
+			r.later = nil
+		}
 	}
 	r.due = 0
 	r.renewed = false

@@ -49,8 +49,10 @@ type Store interface {
 	// Lease takes up to N rows of a flow that are due, and have been for as long
 	// as the request says, and that nobody holds, in the request's order. A row whose lease has expired is due since the expiry.
 	// The row's due time and its Later times up to now are consumed: what stands
-	// there afterwards came during the run. A parked row starts afresh. Every
-	// lease has a new token.
+	// there afterwards came during the run. If a Later time was among them, the
+	// row's priority is Retry from then on if it was lower: a date that somebody
+	// asked for is not bulk work. A parked row starts afresh. Every lease has a new
+	// token.
 	Lease(ctx context.Context, req LeaseRequest) ([]Lease, error)
 
 	// Renew prolongs leases by ttl from now. It returns one error for each

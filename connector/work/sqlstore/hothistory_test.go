@@ -105,7 +105,8 @@ func (p *pair) leaseBut(req work.LeaseRequest, more func(work.Lease) bool) {
 		if req.Order == work.ByAge {
 			return [2]int64{l.Due.UnixMilli()}
 		}
-		return [2]int64{-int64(l.Priority), l.Due.UnixMilli()}
+		// Bulk work can become a retry when it is leased, and keeps its place.
+		return [2]int64{-int64(max(l.Priority, work.Retry)), l.Due.UnixMilli()}
 	}
 	for i := range got {
 		p.Equal(rank(want[i]), rank(got[i]))

@@ -155,6 +155,7 @@ func (r *hotRow) lease(owner, token string, now, until millis) work.Lease {
 	}
 	if n, _ := slices.BinarySearch(r.later, now+1); n > 0 {
 		r.later, r.dated = slices.Clone(r.later[n:]), true
+		r.priority = max(r.priority, work.Retry)
 	}
 	r.due, r.renewed = 0, false
 	r.token, r.owner, r.until, r.leased = token, owner, until, r.dirty

@@ -21,12 +21,15 @@ const oneByOne = `WHERE num % 1 = 0`
 // is not found there, and stays for the next call. Tokens are one random text with
 // numbers: the server takes long to make random ones.
 const sqlPostgresTake = `, given AS MATERIALIZED (
-	SELECT * FROM unnest((SELECT array_agg(place) FROM picked), (SELECT array_agg(free) FROM picked))
-		WITH ORDINALITY AS p (place, free, num) ` + oneByOne + `
+	SELECT * FROM unnest((SELECT array_agg(place) FROM picked), (SELECT array_agg(free) FROM picked), (SELECT array_agg(level) FROM picked))
+		WITH ORDINALITY AS p (place, free, level, num) ` + oneByOne + `
 ), taken AS (
 	UPDATE {schema}.work AS w SET
 		due = NULL, token = $6::text || p.num, lease_owner = $3::bytea, lease_until = {now} + $4::bigint * interval '1 millisecond',
 		leased = w.dirty, renewed = false,
+		priority = CASE WHEN w.priority < -10 AND EXISTS (SELECT FROM {schema}.later AS l
+				WHERE l.flow = w.flow AND l.type = w.type AND l.id = w.id AND l.at <= {now})
+			THEN -10 ELSE w.priority END,
 		attempts = CASE WHEN w.parked THEN 0 ELSE w.attempts END,
 		deferrals = CASE WHEN w.parked THEN 0 ELSE w.deferrals END,
 		first_failure = CASE WHEN w.parked THEN NULL ELSE w.first_failure END,
@@ -34,7 +37,7 @@ const sqlPostgresTake = `, given AS MATERIALIZED (
 		failure_group = CASE WHEN w.parked THEN '' ELSE w.failure_group END,
 		parked = false
 	FROM given AS p WHERE w.ctid = p.place
-	RETURNING w.flow, w.type, w.id, w.token, w.dirty, w.done, p.free AS since, w.attempts, w.deferrals, w.first_failure,
+	RETURNING w.flow, w.type, w.id, w.token, w.dirty, w.done, p.free AS since, p.level, w.attempts, w.deferrals, w.first_failure,
 		w.priority, w.cause_time, w.cause
 ), consumed AS (
 	DELETE FROM {schema}.later AS l USING taken AS p
@@ -54,16 +57,16 @@ const (
 		WHERE flow = $1 AND free < 'infinity' AND priority < level.p ORDER BY priority DESC LIMIT 1)
 	FROM level WHERE level.p IS NOT NULL
 ), picked AS MATERIALIZED (
-	SELECT r.place, r.free FROM level CROSS JOIN LATERAL (
+	SELECT r.place, r.free, level.p AS level FROM level CROSS JOIN LATERAL (
 		SELECT ctid AS place, free FROM {schema}.work
 		WHERE flow = $1 AND priority = level.p AND free <= {now} - $5::bigint * interval '1 millisecond' AND free < 'infinity'
 		ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 	) AS r
 	LIMIT (SELECT $2::bigint)
-)` + sqlPostgresTake + `priority DESC, since`
+)` + sqlPostgresTake + `level DESC, since`
 
 	sqlPostgresLeaseByAge = `WITH picked AS MATERIALIZED (
-	SELECT ctid AS place, free FROM {schema}.work
+	SELECT ctid AS place, free, 0 AS level FROM {schema}.work
 	WHERE flow = $1 AND free <= {now} - $5::bigint * interval '1 millisecond' AND free > '-infinity'
 	ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 )` + sqlPostgresTake + `since`

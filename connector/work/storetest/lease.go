@@ -36,6 +36,30 @@ var leaseCases = []testCase{
 		e.Equal([]string{"3", "1", "4"}, ids(e.lease(3, time.Hour)))
 		e.Equal([]string{"now", "later", "2", "0", "5"}, ids(e.lease(9, time.Hour)))
 	}},
+	{"Lease/a date that has come is not bulk work", func(e *env) {
+		e.mark(markAt("date", time.Minute), markAt("failing", time.Hour), markAt("not yet", 2*time.Hour))
+		for _, id := range []string{"date", "failing", "not yet", "bulk"} {
+			e.mark(markWith(id, work.Bulk))
+		}
+		priorities := func(n int) map[string]work.Priority {
+			found := make(map[string]work.Priority)
+			for _, l := range e.lease(n, time.Hour) {
+				found[l.Key.ID] = l.Priority
+				if l.Key.ID != "bulk" {
+					e.finish(l, work.Failed, time.Now().Add(time.Minute))
+				}
+			}
+			return found
+		}
+		time.Sleep(time.Minute)
+		e.Equal(map[string]work.Priority{"date": work.Retry, "failing": work.Bulk, "not yet": work.Bulk, "bulk": work.Bulk}, priorities(9))
+		time.Sleep(time.Hour)
+		found := priorities(9)
+		e.Equal(map[string]work.Priority{"date": work.Retry, "failing": work.Retry, "not yet": work.Bulk}, map[string]work.Priority{
+			"date": found["date"], "failing": found["failing"], "not yet": found["not yet"],
+		})
+		e.Equal(work.Retry, e.row("date").Priority)
+	}},
 	{"Lease/by age, those due for longest first", func(e *env) {
 		for i, p := range []work.Priority{work.Bulk, work.Live, work.Retry, 7, work.Bulk, work.Live} {
 			e.mark(markWith(strconv.Itoa(i), p), work.Mark{Flow: "groups", Key: key("x")})

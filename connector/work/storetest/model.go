@@ -116,7 +116,11 @@ func (r *modelRow) lease(owner string, now time.Time, ttl time.Duration) work.Le
 		r.freshStart()
 	}
 	r.marked, r.asked = time.Time{}, time.Time{}
+	dates := len(r.dates)
 	r.dates = slices.DeleteFunc(r.dates, func(t time.Time) bool { return !t.After(now) })
+	if len(r.dates) < dates {
+		r.told.Priority = max(r.told.Priority, work.Retry)
+	}
 	r.owner = owner
 	r.run = &work.Lease{
 		Flow: r.told.Flow, Key: r.told.Key, Until: now.Add(ttl), Dirty: r.told.Dirty, Done: r.told.Done, Due: due, Attempts: r.told.Attempts,
