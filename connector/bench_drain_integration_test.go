@@ -205,6 +205,7 @@ func (l load) run(b *testing.B, node *server.RabbitMQNode, pg *server.PostgresSe
 	b.Helper()
 	keys := l.keys()
 	w := newWholeWorld(b, node, l)
+	defer w.close()
 	w.database = pg.NewDatabase(b)
 	if !l.changing {
 		w.publish(b, keys)
