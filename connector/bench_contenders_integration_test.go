@@ -77,7 +77,7 @@ func newWholeWorld(b *testing.B, node *server.RabbitMQNode, l load) *wholeWorld 
 func (w *wholeWorld) close() {
 	w.client.CloseIdleConnections()
 	w.api.Close()
-	runtime.GC()
+	runtime.GC() //nolint:revive // what one leaves behind, the next would clear away
 }
 
 // fetch is the same for all.
