@@ -37,8 +37,11 @@ type loop struct {
 	// are active runs.
 	goroutines int
 
-	workers sync.WaitGroup // the goroutines
-	ending  sync.WaitGroup // runs, until their outcome is stored
+	renewal, expiry *watch // of the leases
+
+	workers  sync.WaitGroup // the goroutines
+	ending   sync.WaitGroup // runs, until their outcome is stored
+	watching sync.WaitGroup // the watches
 }
 
 func (s *session) newLoop(f *flow, owner string) *loop {
@@ -70,12 +73,11 @@ func (l *loop) signal() {
 // loop starts runs until ctx ends and returns when the last has ended. The runs
 // themselves live until runCtx ends.
 func (l *loop) loop(ctx, runCtx context.Context) {
-	var renewing sync.WaitGroup
-	renewCtx, stopRenewing := context.WithCancel(runCtx)
-	renewing.Go(func() { l.renew(renewCtx) })
-	renewing.Go(func() { l.expire(renewCtx) })
-	defer renewing.Wait()
-	defer stopRenewing()
+	watchCtx, stopWatching := context.WithCancel(runCtx)
+	l.renewal = &watch{loop: l, ctx: watchCtx, period: l.cfg.Lease / 3, look: l.renew}
+	l.expiry = &watch{loop: l, ctx: watchCtx, period: l.cfg.Lease / 12, look: l.expire}
+	defer l.watching.Wait()
+	defer stopWatching()
 	defer l.ending.Wait()
 	defer l.workers.Wait()
 	defer close(l.begin)
@@ -228,6 +230,8 @@ func (l *loop) start(runCtx context.Context, lease work.Lease, asked time.Time) 
 	l.ending.Add(1)
 	l.mu.Lock()
 	l.runs[lease.Token] = r
+	l.renewal.startLocked()
+	l.expiry.startLocked()
 	l.active++
 	more := l.goroutines < l.active
 	if more {

@@ -7,14 +7,56 @@ import (
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
+// watch looks at the leases from time to time while there are runs. A connector
+// that has nothing to do sleeps.
+type watch struct {
+	*loop
+
+	ctx    context.Context //nolint:containedctx // of the loop
+	period time.Duration
+	look   func(context.Context)
+
+	going bool // guarded by the loop's mu
+}
+
+func (w *watch) startLocked() {
+	if w.going {
+		return
+	}
+	w.going = true
+	w.watching.Go(w.run)
+}
+
+func (w *watch) run() {
+	ticker := time.NewTicker(w.period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if w.over() {
+			return
+		}
+		w.look(w.ctx)
+	}
+}
+
+// over ends the watch if there are no runs.
+func (w *watch) over() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.going = len(w.runs) > 0
+	return !w.going
+}
+
 // renew prolongs the leases of the runs under way.
 func (l *loop) renew(ctx context.Context) {
-	every(ctx, l.cfg.Lease/3, func() {
-		if leases := l.held(); len(leases) > 0 {
-			l.renewAll(ctx, leases)
-			l.warnStuck()
-		}
-	})
+	if leases := l.held(); len(leases) > 0 {
+		l.renewAll(ctx, leases)
+		l.warnStuck()
+	}
 }
 
 func (l *loop) held() []work.Lease {
@@ -54,15 +96,12 @@ func (l *loop) renewAll(ctx context.Context, leases []work.Lease) {
 
 // expire cancels the runs whose lease comes near its end, before another can take
 // the entity, also while the work store does not answer.
-func (l *loop) expire(ctx context.Context) {
-	margin := l.cfg.Lease / 6
-	every(ctx, margin/2, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, r := range l.runs {
-			if r.left() <= margin {
-				r.cancel(errLeaseLost)
-			}
+func (l *loop) expire(context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.runs {
+		if r.left() <= l.cfg.Lease/6 {
+			r.cancel(errLeaseLost)
 		}
-	})
+	}
 }

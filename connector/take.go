@@ -111,6 +111,7 @@ func (r *receivers) receive() {
 			if r.dismiss() {
 				return
 			}
+			continue // the last one sleeps until there is a message
 		}
 		idle.Reset(keepIdle)
 	}
