@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -44,6 +45,9 @@ func (c *Client) connect(ctx context.Context, h *host) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", h.address)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		<-ctx.Done() // the dialer has its deadline from ctx, and can see it first
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
