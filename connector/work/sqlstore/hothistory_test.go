@@ -97,28 +97,29 @@ func (p *pair) leaseBut(req work.LeaseRequest, more func(work.Lease) bool) {
 	got = slices.DeleteFunc(got, func(l work.Lease) bool { return more != nil && more(l) })
 	want, err := p.m.Lease(rapidContext, req)
 	p.NoError(err)
-	p.Len(got, len(want))
-	if len(got) == 0 {
-		return
-	}
-	rank := func(l work.Lease) [2]int64 {
-		if req.Order == work.ByAge {
-			return [2]int64{l.Due.UnixMilli()}
-		}
-		// Bulk work can become a retry when it is leased, and keeps its place.
-		return [2]int64{-int64(max(l.Priority, work.Retry)), l.Due.UnixMilli()}
-	}
+	p.leases = append(p.leases, sameLeases(p.Assertions, req.Order, want, got)...)
+}
+
+// sameLeases checks that two stores gave leases of the same rows in the same order,
+// and returns them in pairs, what was given before what was wanted.
+func sameLeases(check *require.Assertions, order work.Order, want, got []work.Lease) (pairs [][2]work.Lease) {
+	check.Len(got, len(want))
 	for i := range got {
-		p.Equal(rank(want[i]), rank(got[i]))
+		check.Equal(want[i].Due, got[i].Due)
+		if order == work.ByPriority {
+			// Bulk work can become a retry when it is leased, and keeps its place.
+			check.Equal(max(want[i].Priority, work.Retry), max(got[i].Priority, work.Retry))
+		}
 	}
 	byKey := func(a, b work.Lease) int { return cmp.Compare(a.Key.ID, b.Key.ID) }
 	slices.SortFunc(got, byKey)
 	slices.SortFunc(want, byKey)
 	for i := range got {
-		p.leases = append(p.leases, [2]work.Lease{got[i], want[i]})
+		pairs = append(pairs, [2]work.Lease{got[i], want[i]})
 		got[i].Token, want[i].Token = "", ""
+		check.Equal(want[i], got[i])
 	}
-	p.Equal(want, got)
+	return pairs
 }
 
 func (p *pair) finish(t *rapid.T) {

@@ -3,7 +3,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
@@ -420,25 +419,7 @@ func (s *together) lease() {
 	s.NoError(err)
 	want, err := s.m.Lease(rapidContext, req)
 	s.NoError(err)
-	s.Len(got, len(want))
-	if len(got) == 0 {
-		return
-	}
-	for i := range got {
-		s.Equal(want[i].Due, got[i].Due)
-		if req.Order == work.ByPriority {
-			// Bulk work can become a retry when it is leased, and keeps its place.
-			s.Equal(max(want[i].Priority, work.Retry), max(got[i].Priority, work.Retry))
-		}
-	}
-	byKey := func(a, b work.Lease) int { return cmp.Compare(a.Key.ID, b.Key.ID) }
-	slices.SortFunc(got, byKey)
-	slices.SortFunc(want, byKey)
-	for i := range got {
-		s.leases = append(s.leases, [2]work.Lease{got[i], want[i]})
-		got[i].Token, want[i].Token = "", ""
-	}
-	s.Equal(want, got)
+	s.leases = append(s.leases, sameLeases(s.Assertions, req.Order, want, got)...)
 }
 
 func (s *together) pick() (l [2]work.Lease, found bool) {

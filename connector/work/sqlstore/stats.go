@@ -141,11 +141,8 @@ func (s *SQLite) Stats(ctx context.Context) (map[string]map[work.State]work.Stat
 
 // countTable counts the rows that are not in memory.
 func (ss *session) countTable(now millis) (counts, error) {
-	inMemory, _ := json.Marshal(slices.Collect(maps.Keys(ss.hot.byRID))) // numbers always encode
-	list := string(inMemory)
-	if len(ss.hot.byRID) == 0 {
-		list = "[]"
-	}
+	inMemory := slices.AppendSeq(make([]int64, 0, len(ss.hot.byRID)), maps.Keys(ss.hot.byRID))
+	list, _ := json.Marshal(inMemory) // numbers always encode
 	table, rows := make(counts), make(map[string]int)
 	_, err := collect(ss, func(r *sql.Rows, _ *struct{}) error {
 		var flow, what string
@@ -160,7 +157,7 @@ func (ss *session) countTable(now millis) (counts, error) {
 			table.add(flow, work.State(what), n, oldest.since())
 		}
 		return nil
-	}, sqlCountAll, list)
+	}, sqlCountAll, string(list))
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +172,7 @@ func (ss *session) countTable(now millis) (counts, error) {
 		table.add(flow, work.Waiting, int(waiting.Int64), firstWaiting.since())
 		table.add(flow, work.Due, int(due.Int64), firstDue.since())
 		return nil
-	}, sqlCountReady, list, now.column())
+	}, sqlCountReady, string(list), now.column())
 	for flow, n := range rows {
 		for _, stat := range table[flow] {
 			n -= stat.Rows
