@@ -1,42 +1,50 @@
 package connector
 
 import (
-	"context"
-
 	"github.com/konnektor-go/konnektor/connector/work"
 )
 
 // commit stores the outcome, also when the run was stopped. It does not wait.
-func (r *run) commit(ctx context.Context) {
+func (r *run) commit() {
 	if len(r.outcome.Marks) <= maxBatch {
-		r.commitOutcome(ctx)
+		r.commitOutcome()
 		return
 	}
 	r.ending.Go(func() { // the marks before the outcome: a crash in between repeats the run
 		_, err := r.storeMarks(r.outcome.Marks)
 		if r.outcome.Marks = nil; err == nil {
-			r.commitOutcome(ctx)
+			r.commitOutcome()
 			return
 		}
 		r.notStored(err)
-		r.over(ctx, "")
+		r.over("")
 	})
 }
 
-func (r *run) commitOutcome(ctx context.Context) {
+func (r *run) commitOutcome() {
 	r.outcomes.Go(r, func(refused, err error) {
 		switch {
 		case err != nil:
 			r.notStored(err)
-			r.over(ctx, "")
+			r.over("")
 		case refused != nil:
 			r.log.Warn("outcome refused by the work store", "entity", r.hasher.Hash(r.lease.Key), "transaction", r.tx, "error", refused)
-			r.markAgain(ctx)
+			r.markAgain()
 		default:
-			r.settled(r, r.outcome)
-			r.over(ctx, r.outcome.Result)
+			r.settled()
+			r.over(r.outcome.Result)
 		}
 	})
+}
+
+// settled tells those who wait for it that the outcome is stored.
+func (r *run) settled() {
+	if r.waiters != nil {
+		r.waiters.settled(r.lease, r.begun, r.outcome.Result)
+	}
+	if len(r.outcome.Marks) > 0 {
+		r.session.signal() // also the other flows
+	}
 }
 
 func (r *run) notStored(err error) {
@@ -47,9 +55,9 @@ func (r *run) notStored(err error) {
 // markAgain marks the entity of a run that lost its lease while it was writing:
 // its write may have come after that of the run that took over, with an older
 // state. It does not wait.
-func (r *run) markAgain(ctx context.Context) {
+func (r *run) markAgain() {
 	if r.rep.stage != writing {
-		r.over(ctx, "")
+		r.over("")
 		return
 	}
 	cause := r.lease.Cause
@@ -59,6 +67,6 @@ func (r *run) markAgain(ctx context.Context) {
 			r.unstored.Add(1)
 			r.log.Error("not marked again; the target may hold an older state", "entity", r.hasher.Hash(r.lease.Key), "error", err)
 		}
-		r.over(ctx, "")
+		r.over("")
 	})
 }

@@ -259,16 +259,6 @@ func (c *Connector) newSession(hasher entity.Hasher) (*session, error) {
 	return s, nil
 }
 
-// settled tells those who wait for it that the outcome of a run is stored.
-func (s *session) settled(r *run, outcome work.Outcome) {
-	if s.waiters != nil {
-		s.waiters.settled(r.lease, r.begun, outcome.Result)
-	}
-	if len(outcome.Marks) > 0 {
-		s.signal()
-	}
-}
-
 // errStopped is the cause by which running work ends when its time is over.
 var errStopped = errors.New("the connector stops")
 

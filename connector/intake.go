@@ -47,10 +47,13 @@ func (in Input) decoder() notification.Decoder {
 	return in.Decoder
 }
 
-// intake turns deliveries into marks. A delivery is acked, by a nil error, when
-// its marks are committed or when it is stored as rejected.
+// intake turns the deliveries of one input into marks. A delivery is acked, by a
+// nil error, when its marks are committed or when it is stored as rejected.
 type intake struct {
 	*session
+
+	topic   string
+	decoder notification.Decoder
 
 	// A message's handler is called without a context of ours. stopping ends
 	// when the connector stops, waiting when its last run has ended.
@@ -59,22 +62,22 @@ type intake struct {
 
 // handle calls done once, when the message is dealt with. With a durable store it
 // does not wait for the commit.
-func (in *intake) handle(topic string, decoder notification.Decoder, msg *message.Message, done func(error)) {
-	marks, err := in.resolveWhenAvailable(decoder, msg)
+func (in *intake) handle(msg *message.Message, done func(error)) {
+	marks, err := in.resolveWhenAvailable(msg)
 	switch {
 	case err != nil && in.stopping.Err() != nil:
 		done(context.Cause(in.stopping))
 	case err != nil:
-		done(in.reject(topic, msg, err))
+		done(in.reject(msg, err))
 	case len(marks) == 0:
-		in.meter.notified(topic, "irrelevant")
+		in.meter.notified(in.topic, "irrelevant")
 		done(nil)
 	case in.waiters != nil || len(marks) > maxBatch:
-		done(in.markAndWait(topic, marks))
+		done(in.markAndWait(marks))
 	default:
 		in.marks.Go(marks, func(_ []int64, err error) {
 			if err == nil {
-				in.meter.notified(topic, "marked")
+				in.meter.notified(in.topic, "marked")
 			}
 			done(err)
 		})
@@ -83,12 +86,12 @@ func (in *intake) handle(topic string, decoder notification.Decoder, msg *messag
 
 // markAndWait returns when the marks are stored and, with a store that is not
 // durable, their entities are reconciled.
-func (in *intake) markAndWait(topic string, marks []work.Mark) error {
+func (in *intake) markAndWait(marks []work.Mark) error {
 	seqs, err := in.storeMarks(marks)
 	if err != nil {
 		return err
 	}
-	in.meter.notified(topic, "marked")
+	in.meter.notified(in.topic, "marked")
 	if in.waiters == nil {
 		return nil
 	}
@@ -102,10 +105,10 @@ func (in *intake) markAndWait(topic string, marks []work.Mark) error {
 
 // resolveWhenAvailable resolves, and waits for whatever a flow's Keys needs and
 // finds unavailable.
-func (in *intake) resolveWhenAvailable(decoder notification.Decoder, msg *message.Message) ([]work.Mark, error) {
+func (in *intake) resolveWhenAvailable(msg *message.Message) ([]work.Mark, error) {
 	var delays *backoff.ExponentialBackOff
 	for {
-		marks, err := in.resolve(in.stopping, decoder, msg)
+		marks, err := in.resolve(in.stopping, in.decoder, msg)
 		if failure.Of(err) != failure.Unavailable {
 			return marks, err
 		}

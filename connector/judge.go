@@ -23,24 +23,24 @@ import (
 const patience = 10
 
 // judge turns what came of a run into its outcome, and tells the breakers.
-func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Outcome {
+func (r *run) judge() work.Outcome {
 	o := work.Outcome{Lease: r.lease}
-	if err == nil {
-		l.answered(l.source, r.sourceProbe, fetching)
-		l.answered(l.sink, r.sinkProbe, writing)
-		o.Result, o.Next, o.Present, o.Summary = work.Done, rep.recheck, rep.present, rep.change.String()
-		o.Fingerprint, o.Marks = l.fingerprint(rep), marksOf(r.lease, rep.marks)
+	if r.err == nil {
+		r.answered(r.source, r.sourceProbe, fetching)
+		r.answered(r.sink, r.sinkProbe, writing)
+		o.Result, o.Next, o.Present, o.Summary = work.Done, r.rep.recheck, r.rep.present, r.rep.change.String()
+		o.Fingerprint, o.Marks = r.fingerprint(), marksOf(r.lease, r.rep.marks)
 		return o
 	}
-	o.Summary = l.redact(r.lease, err)
-	if ctx.Err() != nil { // stopped: nobody's failure
-		l.abandoned(r)
+	o.Summary = r.redact(r.err)
+	if r.ctx.Err() != nil { // stopped: nobody's failure
+		r.abandoned()
 		o.Result, o.Next = work.Released, r.lease.Due
 		return o
 	}
-	class := failure.Of(err)
+	class := failure.Of(r.err)
 	if class == failure.Unavailable {
-		if l.unavailable(r, rep.stage, o.Summary, failure.RetryAfter(err)) { // the breaker does the waiting
+		if r.unavailable(o.Summary, failure.RetryAfter(r.err)) { // the breaker does the waiting
 			o.Result = work.Released // to the end of the queue: the next probe is another's
 			return o
 		}
@@ -50,10 +50,10 @@ func (l *loop) judge(ctx context.Context, r *run, rep report, err error) work.Ou
 			return o
 		}
 	} else {
-		l.failed(r, rep.stage)
+		r.failed()
 	}
-	o.Result, o.Next = l.flow.retry.next(r.lease, class)
-	o.Group, o.Marks = groupOf(class, o.Summary), marksOf(r.lease, rep.marks)
+	o.Result, o.Next = r.flow.retry.next(r.lease, class)
+	o.Group, o.Marks = groupOf(class, o.Summary), marksOf(r.lease, r.rep.marks)
 	return o
 }
 
@@ -64,39 +64,38 @@ func (l *loop) answered(b *breaker, probe bool, stage string) {
 	}
 }
 
-// failed tells the breakers about an entity that failed in a stage though the
-// systems were there.
-func (l *loop) failed(r *run, stage string) {
-	l.answered(l.source, r.sourceProbe, fetching)
-	if stage == writing {
-		l.answered(l.sink, r.sinkProbe, writing)
+// failed tells the breakers that the entity failed though the systems were there.
+func (r *run) failed() {
+	r.answered(r.source, r.sourceProbe, fetching)
+	if r.rep.stage == writing {
+		r.answered(r.sink, r.sinkProbe, writing)
 	} else {
-		l.sink.abandoned(r.sinkProbe)
+		r.sink.abandoned(r.sinkProbe)
 	}
 }
 
-// unavailable tells the breakers that a run found a system unavailable: the
+// unavailable tells the breakers that the run found a system unavailable: the
 // target when it was writing, before that the source or what the mapping asks.
 // It returns whether the flow has to wait for the system.
-func (l *loop) unavailable(r *run, stage, reason string, retryAfter time.Duration) bool {
-	b, probe := l.source, r.sourceProbe
-	if stage == writing {
-		l.answered(l.source, r.sourceProbe, fetching)
-		b, probe = l.sink, r.sinkProbe
+func (r *run) unavailable(reason string, retryAfter time.Duration) bool {
+	b, probe := r.source, r.sourceProbe
+	if r.rep.stage == writing {
+		r.answered(r.source, r.sourceProbe, fetching)
+		b, probe = r.sink, r.sinkProbe
 	} else {
-		l.sink.abandoned(r.sinkProbe)
+		r.sink.abandoned(r.sinkProbe)
 	}
 	open, opened := b.unavailable(probe, reason, retryAfter)
 	if opened {
-		l.log.Warn("unavailable, waiting", "error", reason)
+		r.log.Warn("unavailable, waiting", "error", reason)
 	}
 	return open
 }
 
-// abandoned tells the breakers about a run that says nothing about the systems.
-func (l *loop) abandoned(r *run) {
-	l.source.abandoned(r.sourceProbe)
-	l.sink.abandoned(r.sinkProbe)
+// abandoned tells the breakers that the run says nothing about the systems.
+func (r *run) abandoned() {
+	r.source.abandoned(r.sourceProbe)
+	r.sink.abandoned(r.sinkProbe)
 }
 
 // next decides on an entity that failed by itself.
@@ -120,15 +119,15 @@ func delay(n int, first, longest time.Duration) time.Duration {
 
 // fingerprint returns a keyed hash of what a run applied, nil if that was
 // nothing or cannot be written as JSON.
-func (l *loop) fingerprint(rep report) []byte {
-	if !rep.present {
+func (r *run) fingerprint() []byte {
+	if !r.rep.present {
 		return nil
 	}
-	value, err := json.Marshal(rep.value)
+	value, err := json.Marshal(r.rep.value)
 	if err != nil {
 		return nil
 	}
-	return l.hasher.Sum([]byte("applied"), []byte{0}, value)[:16]
+	return r.hasher.Sum([]byte("applied"), []byte{0}, value)[:16]
 }
 
 // groupOf names the cause of a failure: its class, and what it says without
@@ -144,8 +143,8 @@ var specific = regexp.MustCompile(`"[^"]*"|[a-z2-7]{16}|[\p{L}\p{N}_-]*\p{N}[\p{
 
 // redact returns an error's text, in which the entity's ID, should somebody's
 // error hold it, is replaced by its hash.
-func (l *loop) redact(lease work.Lease, err error) string {
-	return replaceWord(err.Error(), lease.Key.ID, l.hasher.Hash(lease.Key))
+func (r *run) redact(err error) string {
+	return replaceWord(err.Error(), r.lease.Key.ID, r.hasher.Hash(r.lease.Key))
 }
 
 // replaceWord replaces word in s wherever it is not part of a longer one.
@@ -171,12 +170,13 @@ func replaceWord(s, word, with string) string {
 
 func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-// report logs a run, each outcome with the level that an operator needs.
-func (l *loop) report(r *run, rep report, err error, o work.Outcome) {
+// report logs the run, each outcome with the level that an operator needs.
+func (r *run) report() {
+	o := &r.outcome
 	level, text := slog.LevelDebug, "reconciled"
 	switch o.Result {
 	case work.Done:
-		if rep.change.Op != sink.Unchanged {
+		if r.rep.change.Op != sink.Unchanged {
 			level = slog.LevelInfo
 		}
 	case work.Deferred, work.Released:
@@ -186,11 +186,11 @@ func (l *loop) report(r *run, rep report, err error, o work.Outcome) {
 	case work.GaveUp:
 		level, text = slog.LevelError, "parked"
 	}
-	if !l.log.Enabled(context.Background(), level) {
+	if !r.log.Enabled(context.Background(), level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("entity", l.hasher.Hash(r.lease.Key)),
+		slog.String("entity", r.hasher.Hash(r.lease.Key)),
 		slog.String("outcome", o.Summary),
 		slog.Duration("took", time.Since(r.begun)),
 		slog.String("transaction", r.tx),
@@ -201,8 +201,8 @@ func (l *loop) report(r *run, rep report, err error, o work.Outcome) {
 	if !o.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", o.Next))
 	}
-	if p := (*panicError)(nil); errors.As(err, &p) {
+	if p := (*panicError)(nil); errors.As(r.err, &p) {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
-	l.log.LogAttrs(context.Background(), level, text, attrs...) //nolint:sloglint // one of four constants, see above
+	r.log.LogAttrs(context.Background(), level, text, attrs...) //nolint:sloglint // one of four constants, see above
 }

@@ -202,7 +202,7 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 		}
 		return time.Time{}, nil // the end of a run will tell
 	case req.Waited > 0:
-		l.rest = earlier(tideEnds, time.Now().Add(tideWindow))
+		l.rest = earliest(tideEnds, time.Now().Add(tideWindow))
 		return l.rest, nil
 	}
 	return l.cfg.Store.NextDue(ctx, l.flow.name)
@@ -215,13 +215,6 @@ func (l *loop) tideEnds() time.Time {
 		return time.Time{}
 	}
 	return l.tide.ends()
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // start has a worker do a run.

@@ -16,12 +16,12 @@ import (
 
 // reject stores a message that cannot be used. While the store is unavailable
 // the delivery stays unacked.
-func (in *intake) reject(topic string, msg *message.Message, reason error) error {
+func (in *intake) reject(msg *message.Message, reason error) error {
 	in.log.Error("message rejected", "reason", reason, "bytes", len(msg.Payload))
 	rejected := []work.Rejected{{
 		Received:   time.Now(),
 		Reason:     reason.Error(),
-		Topic:      topic,
+		Topic:      in.topic,
 		RoutingKey: msg.Metadata.Get(notification.MetaRoutingKey),
 		UUID:       msg.UUID,
 		Metadata:   msg.Metadata,
@@ -32,7 +32,7 @@ func (in *intake) reject(topic string, msg *message.Message, reason error) error
 		return in.cfg.Store.Reject(ctx, rejected)
 	})
 	if err == nil {
-		in.meter.notified(topic, "rejected")
+		in.meter.notified(in.topic, "rejected")
 	}
 	return err
 }

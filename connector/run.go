@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/internal/deadline"
 	"github.com/konnektor-go/konnektor/source"
 )
 
@@ -54,12 +55,8 @@ func (l *loop) newRun(ctx context.Context, lease work.Lease, asked time.Time) *r
 
 func (r *run) renewed(until time.Time) { r.until.Store(&until) }
 
-// left returns how long the lease lasts. Of the two clocks the stricter one
-// counts: one stands still while the machine sleeps, the other can be set.
-func (r *run) left() time.Duration {
-	now, until := time.Now(), *r.until.Load()
-	return min(until.Sub(now), until.Round(0).Sub(now.Round(0)))
-}
+// left returns how long the lease lasts.
+func (r *run) left() time.Duration { return deadline.Left(time.Now(), *r.until.Load()) }
 
 // enter notes that the run is in a stage since a time.
 func (r *run) enter(stage string, since time.Time) {
@@ -72,22 +69,22 @@ func (r *run) enter(stage string, since time.Time) {
 // do reconciles the entity and has the outcome stored.
 func (r *run) do() {
 	r.rep, r.err = report{stage: fetching}, errNoAnswer
-	ctx := r.observe(r.ctx)
+	r.observe()
 	defer func() { // also when user code ends the goroutine
 		r.enter(committing, time.Now())
 		// The breakers know of the run before another takes its place.
-		counts := r.judged(ctx)
+		counts := r.judged()
 		r.mu.Lock()
 		r.active--
 		r.mu.Unlock()
 		r.signal() // a worker is free
 		if counts {
-			r.commit(ctx)
+			r.commit()
 		} else {
-			r.markAgain(ctx)
+			r.markAgain()
 		}
 	}()
-	r.rep, r.err = r.flow.reconcile(leaseContext{ctx, r}, r, source.Request{
+	r.rep, r.err = r.flow.reconcile(leaseContext{r.ctx, r}, r, source.Request{
 		Key:           r.lease.Key,
 		Fresh:         r.lease.Priority > work.Bulk,
 		ChangedAt:     changedAt(r.lease.Cause),
@@ -97,8 +94,8 @@ func (r *run) do() {
 }
 
 // over ends the run, of which an outcome is stored, or none.
-func (r *run) over(ctx context.Context, stored work.Result) {
-	r.observed(ctx, stored)
+func (r *run) over(stored work.Result) {
+	r.observed(stored)
 	r.cancel(nil)
 	r.mu.Lock()
 	delete(r.runs, r.lease.Token)
@@ -116,13 +113,13 @@ func changedAt(cause work.Cause) time.Time {
 }
 
 // judged finds what came of the run, and returns false if that counts for nothing.
-func (r *run) judged(ctx context.Context) bool {
-	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		r.abandoned(r)
+func (r *run) judged() bool {
+	if errors.Is(context.Cause(r.ctx), errLeaseLost) {
+		r.abandoned()
 		r.log.Warn("lease lost, outcome dropped", "entity", r.hasher.Hash(r.lease.Key), "transaction", r.tx)
 		return false
 	}
-	r.outcome = r.judge(ctx, r, r.rep, r.err)
-	r.report(r, r.rep, r.err, r.outcome)
+	r.outcome = r.judge()
+	r.report()
 	return true
 }

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-
-	"github.com/konnektor-go/konnektor/notification"
 )
 
 // take subscribes to all inputs and handles their messages until ctx ends.
@@ -22,10 +20,10 @@ func (s *session) take(takeCtx, waitCtx context.Context, inputs []Input) error {
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", s.name, err)
 	}
-	in := &intake{session: s, stopping: ctx, waiting: waitCtx}
 	var taking sync.WaitGroup
 	for i, input := range inputs {
-		r := &receivers{intake: in, topic: input.Topic, decoder: input.decoder(), messages: subscriptions[i]}
+		in := &intake{session: s, topic: input.Topic, decoder: input.decoder(), stopping: ctx, waiting: waitCtx}
+		r := &receivers{intake: in, messages: subscriptions[i]}
 		r.ended = func() { cancel(fmt.Errorf("connector %q: input %d: has ended", s.name, i)) }
 		r.handler = r.wrapped(s.cfg.Middleware)
 		taking.Go(r.run)
@@ -65,8 +63,6 @@ func refuse(messages <-chan *message.Message) {
 type receivers struct {
 	*intake
 
-	topic    string
-	decoder  notification.Decoder
 	messages <-chan *message.Message
 	ended    func()              // to be called when the messages end
 	handler  message.HandlerFunc // nil: no middleware
@@ -142,7 +138,7 @@ func (r *receivers) deliver(msg *message.Message) {
 		}
 	}()
 	if r.handler == nil {
-		r.handle(r.topic, r.decoder, msg, func(err error) { r.settle(msg, err) })
+		r.handle(msg, func(err error) { r.settle(msg, err) })
 		handled = true
 		return
 	}
@@ -172,7 +168,7 @@ func (r *receivers) wrapped(middleware []message.HandlerMiddleware) message.Hand
 	}
 	var handler message.HandlerFunc = func(msg *message.Message) ([]*message.Message, error) {
 		done := make(chan error, 1)
-		r.handle(r.topic, r.decoder, msg, func(err error) { done <- err })
+		r.handle(msg, func(err error) { done <- err })
 		return nil, <-done
 	}
 	for _, wrap := range slices.Backward(middleware) {

@@ -13,24 +13,23 @@ import (
 )
 
 // observe begins the run's span, as a part of the trace that its notification
-// belongs to, and returns the context for it.
-func (r *run) observe(ctx context.Context) context.Context {
-	m, lease := r.meter, &r.lease
+// belongs to.
+func (r *run) observe() {
+	m, lease, ctx := r.meter, &r.lease, r.ctx
 	m.wait.Record(ctx, r.begun.Sub(lease.Due).Seconds(), m.opts.record...)
 	if lease.Cause.Trace != "" && m.tracer != nil {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": lease.Cause.Trace})
 	}
-	ctx, r.span = m.span(ctx, m.name, trace.SpanKindConsumer)
+	r.ctx, r.span = m.span(ctx, m.name, trace.SpanKindConsumer)
 	if r.span.IsRecording() {
 		r.span.SetAttributes(m.meter.name, m.flow, attrEntity.String(r.hasher.Hash(lease.Key)),
 			attrAttempt.Int(lease.Attempts+1), attrMessageID.String(lease.Cause.EventID))
 	}
-	return ctx
 }
 
 // observed ends the run's span, with the result that is stored, if one is.
-func (r *run) observed(ctx context.Context, stored work.Result) {
-	m, now := r.meter, time.Now()
+func (r *run) observed(stored work.Result) {
+	m, now, ctx := r.meter, time.Now(), r.ctx
 	end := ending{string(stored), "none"}
 	if stored == "" {
 		end.outcome = "lost"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
+	"github.com/konnektor-go/konnektor/internal/deadline"
 )
 
 // held are the rows whose leases this store has given out, and the marks for now
@@ -74,10 +75,9 @@ const leaseMargin = 6
 // ends returns when a lease that is asked for now ends at the earliest.
 func ends(asked time.Time, ttl time.Duration) time.Time { return asked.Add(ttl - ttl/leaseMargin) }
 
-// holds reports whether the lease lasts. Of the two clocks the stricter one
-// counts: one stands still while the machine sleeps, the other can be set.
+// holds reports whether the lease lasts.
 func (r *heldRow) holds(now time.Time) bool {
-	return r.token != "" && now.Before(r.until) && now.Round(0).Before(r.until.Round(0))
+	return r.token != "" && deadline.Left(now, r.until) > 0
 }
 
 // given notes leases that were asked for at a time.
