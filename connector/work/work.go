@@ -41,9 +41,12 @@ type Store interface {
 	//     is due at the earlier of it and what it was. Nothing else changes: a
 	//     parked row sleeps until that time.
 	// It returns the new Dirty number of each mark's row, in the marks' order.
-	// Of a row whose lease it has given out and counts on, a store that is shared
-	// may keep marks for now to itself until the outcome comes: if the process
-	// dies, the end of the lease makes the row due. Its own readers see them.
+	// Of a row that is durable work already, a store may keep marks for now to
+	// itself until it stores the row for another reason: of one that it has stored
+	// as due by now, without failures and with no lower priority, or, if it is
+	// shared, of one whose lease it has given out and counts on. If the process
+	// dies, the row is due again, and only its Dirty number and Cause are older. Its
+	// own readers see the marks.
 	Mark(ctx context.Context, marks []Mark) ([]int64, error)
 
 	// Lease takes up to N rows of a flow that are due, and have been for as long

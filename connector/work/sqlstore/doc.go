@@ -20,7 +20,9 @@
 //     appended to a journal in the file, and written to the rows when they rest, a
 //     thousand at a time. At most 40,000 are in memory, 10,000 of them at rest, with
 //     what a kilobyte each takes. Leases are in memory alone: with the process, its
-//     runs are dead.
+//     runs are dead. So are marks for now of a row that is in the file as due, with
+//     the same priority or a higher one: they cost no commit. If the process dies,
+//     the row is run, and its Dirty number is smaller than what Mark returned.
 //   - Lease and NextDue read a hundred rows of each priority and what they give,
 //     however many wait or are done. PruneIdle and PruneParked read what they
 //     delete.

@@ -95,6 +95,7 @@ func (ss *session) read(query string, args ...any) error {
 	now := millisOf(time.Now())
 	for i := range found {
 		r := &found[i]
+		r.kept = r.promise()
 		ss.hot.add(r)
 		if r.rests(now) { // or it would stay, if nothing happens with it
 			ss.hot.resting.add(r)
@@ -157,13 +158,17 @@ func (ss *session) change(r *hotRow, f func()) {
 	ss.hot.enqueue(r)
 }
 
-// undo makes the rows in memory what they were.
+// undo makes the rows in memory what they were. The file may have what it could
+// not confirm, so nothing is taken for kept.
 func (ss *session) undo() {
+	for _, r := range ss.hot.rows {
+		r.kept = promise{}
+	}
 	for i := range ss.before {
 		was := &ss.before[i]
 		r := was.row
 		r.rowState, r.changed, r.dated, r.seq = was.rowState, was.changed, was.dated, was.seq
-		r.touched = false
+		r.touched, r.owed = false, false
 		if r.dirty == 0 { // it was made just now
 			ss.hot.drop(r)
 		} else {
@@ -176,7 +181,8 @@ func (ss *session) undo() {
 // done does in memory what is to be done after the session's transaction.
 func (ss *session) done() {
 	for i := range ss.before {
-		ss.before[i].row.touched = false
+		r := ss.before[i].row
+		r.touched, r.owed = false, false
 	}
 	for _, do := range ss.committed {
 		do()

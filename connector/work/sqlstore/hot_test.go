@@ -73,7 +73,7 @@ func TestHistoriesSeePlantedBugs(t *testing.T) {
 			dir := t.TempDir()
 			var err error
 			seed := 0
-			for ; seed < 200 && err == nil; seed++ {
+			for ; seed < 400 && err == nil; seed++ {
 				synctest.Test(t, func(*testing.T) {
 					err = played(seed, filepath.Join(dir, fmt.Sprint(seed)), hotLimits[seed%len(hotLimits)], bug)
 				})
@@ -172,4 +172,61 @@ func TestFileWasElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []error{work.ErrLeaseLost}, errs)
 	require.NoError(t, errors.Join(s.Close(), closeDB()))
+}
+
+// A mark for now needs no commit if the file has the row as due, whether the row
+// waits or runs, and whether it was written or read. All other marks do.
+func TestMarksThatNeedNoCommit(t *testing.T) {
+	p := &pair{Assertions: require.New(t), file: filepath.Join(t.TempDir(), "work.db"), limits: defaultLimits, db: &plantedDB{}}
+	p.open()
+	mark := func(priority work.Priority, due time.Time) error {
+		_, err := p.s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}, Priority: priority, Due: due}})
+		return err
+	}
+	commits := func(priority work.Priority, due time.Time) {
+		p.db.fail = true
+		p.ErrorIs(mark(priority, due), errPlanted)
+		p.NoError(mark(priority, due))
+	}
+	free := func(priority work.Priority) {
+		p.db.fail = true
+		p.NoError(mark(priority, time.Time{}))
+		p.db.fail = false
+	}
+	lease := func() work.Lease {
+		leases, err := p.s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: 1, TTL: time.Hour})
+		p.NoError(err)
+		p.Len(leases, 1)
+		return leases[0]
+	}
+	finish := func(l work.Lease, result work.Result) {
+		errs, err := p.s.Finish(t.Context(), []work.Outcome{{Lease: l, Result: result}})
+		p.NoError(err)
+		p.NoError(errs[0])
+	}
+	commits(work.Bulk, time.Time{})
+	free(work.Bulk)
+	commits(work.Retry, time.Time{})
+	free(work.Bulk)
+	commits(work.Retry, time.Now().Add(time.Hour))
+	free(work.Retry)
+	l := lease()
+	free(work.Retry)
+	commits(work.Live, time.Time{})
+	free(work.Live)
+	finish(l, work.Failed)
+	free(work.Live)
+	finish(lease(), work.Failed)
+	commits(work.Retry, time.Time{})
+	free(work.Retry)
+	finish(lease(), work.Done)
+	commits(work.Bulk, time.Time{})
+	_, _, err := p.s.Get(t.Context(), "f", l.Key) // writes all back
+	p.NoError(err)
+	_, err = p.s.Renew(t.Context(), []work.Lease{l}, time.Hour) // reads the row
+	p.NoError(err)
+	free(work.Bulk)
+	finish(lease(), work.GaveUp) // but there is a date
+	commits(work.Bulk, time.Time{})
+	p.NoError(errors.Join(p.s.Close(), p.db.Close()))
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"modernc.org/sqlite"
+
+	"github.com/konnektor-go/konnektor/connector/work"
 )
 
 // hotBug is a bug: statements are not what they should be, or memory.
@@ -19,6 +21,8 @@ type hotBug struct {
 	args func(query string, args []driver.NamedValue)
 	// after changes what is in memory, after every step.
 	after func(*SQLite)
+	// failed is called when a commit fails, and what it returns once all is undone.
+	failed func(*SQLite) (undone func())
 }
 
 // hotBugs are the ways in which a journal can go wrong.
@@ -69,6 +73,41 @@ WHERE seq < (SELECT max(seq) FROM konnektor_journal) ORDER BY seq`},
 			r.seq = 0
 		}
 	}},
+	{name: "marks of rows that are done are kept in memory", after: keep(func(r *hotRow) promise { return promise{1, work.Live} })},
+	{name: "a live mark of bulk work is kept in memory", after: keep(func(r *hotRow) promise { return promise{r.kept.due, work.Live} })},
+	{name: "marks of rows that wait are kept in memory", after: keep(func(r *hotRow) promise {
+		return promise{min(r.kept.due, 1), r.kept.priority}
+	})},
+	{name: "marks of rows that failed are kept in memory", after: keep(func(r *hotRow) promise {
+		if r.token != "" || r.parked {
+			return r.kept
+		}
+		return promise{r.due, r.priority}
+	})},
+	{name: "marks of rows that are parked are kept in memory", after: keep(func(r *hotRow) promise {
+		if !r.parked {
+			return r.kept
+		}
+		return promise{1, r.priority}
+	})},
+	{name: "what could not be stored is taken for stored", failed: func(s *SQLite) func() {
+		kept := make(map[*hotRow]promise)
+		for _, r := range s.hot.rows {
+			kept[r] = r.kept
+		}
+		return func() {
+			keep(func(r *hotRow) promise { return kept[r] })(s)
+		}
+	}},
+}
+
+// keep changes what is taken for stored.
+func keep(as func(*hotRow) promise) func(*SQLite) {
+	return func(s *SQLite) {
+		for _, r := range s.hot.rows {
+			r.kept = as(r)
+		}
+	}
 }
 
 var errPlanted = errors.New("planted")
@@ -77,9 +116,11 @@ var errPlanted = errors.New("planted")
 type plantedDB struct {
 	*sql.DB
 
-	bug  hotBug
-	file string
-	fail bool // the next commit
+	bug    hotBug
+	file   string
+	store  *SQLite
+	fail   bool // the next commit
+	undone func()
 }
 
 func openPlanted(file string, bug hotBug) *plantedDB {
@@ -153,6 +194,9 @@ type plantedTx struct {
 func (t plantedTx) Commit() error {
 	if t.db.fail {
 		t.db.fail = false
+		if failed := t.db.bug.failed; failed != nil {
+			t.db.undone = failed(t.db.store)
+		}
 		return errors.Join(errPlanted, t.Rollback())
 	}
 	return t.Tx.Commit()

@@ -30,9 +30,11 @@ type pair struct {
 	t      require.TestingT
 	file   string
 	limits limits
+	keys   int // the last of them
 	db     *plantedDB
 	s      *SQLite
 	m      *work.Memory
+	kept   map[rowID]*keptRow
 	leases [][2]work.Lease
 }
 
@@ -42,14 +44,16 @@ func (p *pair) open() {
 	p.s, err = NewSQLite(rapidContext, p.db.DB, SQLiteConfig{})
 	p.NoError(err)
 	p.s.limits = p.limits
+	p.db.store = p.s
 }
 
-func anyMarks(t *rapid.T) []work.Mark {
+func (p *pair) anyMarks(t *rapid.T) []work.Mark {
 	marks := make([]work.Mark, rapid.IntRange(1, 8).Draw(t, "marks"))
+	priorities := rapid.SampledFrom([][]work.Priority{{work.Live, work.Bulk, work.Retry}, {work.Bulk}, {work.Retry}}).Draw(t, "priorities")
 	for i := range marks {
 		marks[i] = work.Mark{
-			Flow: rapid.SampledFrom(hotFlows).Draw(t, "flow"), Key: anyKey(t),
-			Priority: rapid.SampledFrom([]work.Priority{work.Live, work.Bulk, work.Retry}).Draw(t, "priority"),
+			Flow: rapid.SampledFrom(hotFlows).Draw(t, "flow"), Key: p.anyKey(t),
+			Priority: rapid.SampledFrom(priorities).Draw(t, "priority"),
 			Cause:    work.Cause{EventID: fmt.Sprint(rapid.IntRange(0, 99).Draw(t, "event")), Time: time.Now().UTC()},
 		}
 		if later := rapid.IntRange(-1, 3).Draw(t, "later"); later > 0 {
@@ -61,43 +65,70 @@ func anyMarks(t *rapid.T) []work.Mark {
 
 var hotFlows = []string{"f", "g"}
 
-func anyKey(t *rapid.T) entity.Key {
-	return entity.Key{ID: fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "id"))}
+func (p *pair) anyKey(t *rapid.T) entity.Key {
+	return entity.Key{ID: fmt.Sprint(rapid.IntRange(0, p.keys).Draw(t, "id"))}
 }
 
 func (p *pair) mark(t *rapid.T) {
-	marks := anyMarks(t)
+	marks := p.anyMarks(t)
 	got, err := p.s.Mark(rapidContext, marks)
 	p.NoError(err)
-	want, err := p.m.Mark(rapidContext, marks)
-	p.NoError(err)
-	p.Equal(want, got)
+	p.marked(marks, got)
 }
 
-// markInVain marks, which cannot be stored.
+func (p *pair) marked(marks []work.Mark, got []int64) {
+	want, err := p.m.Mark(rapidContext, marks)
+	p.NoError(err)
+	for i, m := range marks {
+		k := p.keptOf(rowID{m.Flow, m.Key})
+		k.mark(m)
+		p.Equal(want[i]-k.lost, got[i])
+	}
+	p.store()
+}
+
+// markInVain marks, which cannot be stored, and then perhaps again.
 func (p *pair) markInVain(t *rapid.T) {
 	p.db.fail = true
-	_, err := p.s.Mark(rapidContext, anyMarks(t))
-	p.ErrorIs(err, errPlanted)
+	marks := p.anyMarks(t)
+	got, err := p.s.Mark(rapidContext, marks)
+	switch {
+	case p.db.fail: // there was nothing to be stored
+		p.db.fail = false
+	case rapid.Bool().Draw(t, "again"):
+		p.ErrorIs(err, errPlanted)
+		p.undone()
+		got, err = p.s.Mark(rapidContext, marks)
+	default:
+		p.ErrorIs(err, errPlanted)
+		p.undone()
+		return
+	}
+	p.NoError(err)
+	p.marked(marks, got)
 }
 
 // lease leases all that is due: which rows of the same rank come first is for
 // each store to say.
 func (p *pair) lease(t *rapid.T) {
-	p.leaseBut(work.LeaseRequest{
+	req := work.LeaseRequest{
 		Flow: rapid.SampledFrom(hotFlows).Draw(t, "flow"), Owner: "me", N: 100, TTL: time.Hour,
 		Order: rapid.SampledFrom([]work.Order{work.ByPriority, work.ByAge}).Draw(t, "order"),
-	}, nil)
+	}
+	want, got := p.leaseBoth(req)
+	p.leases = append(p.leases, sameLeases(p.Assertions, req.Order, want, got)...)
 }
 
-// leaseBut leases all that is due, which in the database may be some more.
-func (p *pair) leaseBut(req work.LeaseRequest, more func(work.Lease) bool) {
+func (p *pair) leaseBoth(req work.LeaseRequest) (want, got []work.Lease) {
 	got, err := p.s.Lease(rapidContext, req)
 	p.NoError(err)
-	got = slices.DeleteFunc(got, func(l work.Lease) bool { return more != nil && more(l) })
-	want, err := p.m.Lease(rapidContext, req)
+	want, err = p.m.Lease(rapidContext, req)
 	p.NoError(err)
-	p.leases = append(p.leases, sameLeases(p.Assertions, req.Order, want, got)...)
+	for i, l := range want {
+		k := p.keptOf(rowID{l.Flow, l.Key})
+		want[i].Dirty, want[i].Done, want[i].Cause = k.dirty, l.Done-k.lostDone, k.causes[k.dirty]
+	}
+	return want, got
 }
 
 // sameLeases checks that two stores gave leases of the same rows in the same order,
@@ -129,6 +160,14 @@ func (p *pair) finish(t *rapid.T) {
 	p.finishSome(t, rapid.IntRange(1, len(p.leases)).Draw(t, "outcomes"))
 }
 
+// undone lets a bug see that a call has failed.
+func (p *pair) undone() {
+	if p.db.undone != nil {
+		p.db.undone()
+		p.db.undone = nil
+	}
+}
+
 // finishInVain ends runs, which cannot be stored.
 func (p *pair) finishInVain(t *rapid.T) {
 	if len(p.leases) == 0 {
@@ -137,7 +176,7 @@ func (p *pair) finishInVain(t *rapid.T) {
 	p.db.fail = true
 	var outcomes []work.Outcome
 	for _, l := range p.leases {
-		outcomes = append(outcomes, work.Outcome{Lease: l[0], Result: work.Done, Marks: anyMarks(t)})
+		outcomes = append(outcomes, work.Outcome{Lease: l[0], Result: work.Done, Marks: p.anyMarks(t)})
 	}
 	errs, err := p.s.Finish(rapidContext, outcomes)
 	if p.db.fail { // there was nothing to be stored
@@ -147,6 +186,7 @@ func (p *pair) finishInVain(t *rapid.T) {
 		return
 	}
 	p.ErrorIs(err, errPlanted)
+	p.undone()
 }
 
 func (p *pair) finishSome(t *rapid.T, n int) {
@@ -171,24 +211,33 @@ func (p *pair) finishSome(t *rapid.T, n int) {
 	want, err := p.m.Finish(rapidContext, same)
 	p.NoError(err)
 	p.Equal(want, got)
+	for i, o := range outcomes {
+		if want[i] != nil {
+			continue
+		}
+		k := p.keptOf(rowID{o.Lease.Flow, o.Lease.Key})
+		if k.owed = true; o.Result == work.Done {
+			k.lostDone = k.lost
+		}
+		for _, m := range o.Marks {
+			p.keptOf(rowID{m.Flow, m.Key}).mark(m)
+		}
+	}
+	p.store()
 }
 
 func (p *pair) renew() {
 	for _, l := range p.leases[:min(2, len(p.leases))] {
-		p.renewOne(l, 2*time.Hour)
+		got, err := p.s.Renew(rapidContext, []work.Lease{l[0]}, 2*time.Hour)
+		p.NoError(err)
+		want, err := p.m.Renew(rapidContext, []work.Lease{l[1]}, 2*time.Hour)
+		p.NoError(err)
+		p.Equal(want, got)
 	}
 }
 
-func (p *pair) renewOne(l [2]work.Lease, ttl time.Duration) {
-	got, err := p.s.Renew(rapidContext, []work.Lease{l[0]}, ttl)
-	p.NoError(err)
-	want, err := p.m.Renew(rapidContext, []work.Lease{l[1]}, ttl)
-	p.NoError(err)
-	p.Equal(want, got)
-}
-
 func (p *pair) forget(t *rapid.T) {
-	key := anyKey(t)
+	key := p.anyKey(t)
 	want, refused := p.m.Forget(rapidContext, key)
 	got, err := p.s.Forget(rapidContext, key)
 	p.Equal(want, got)
@@ -197,6 +246,7 @@ func (p *pair) forget(t *rapid.T) {
 		return
 	}
 	p.NoError(err)
+	p.storeAll()
 }
 
 func (p *pair) prune() {
@@ -212,61 +262,48 @@ func (p *pair) prune() {
 		p.NoError(err)
 		p.Equal(want, got)
 	}
+	p.storeAll()
 }
 
-// crash ends the process. What it had leased is due again: in memory, where nobody
-// crashes, the leases go on instead. That is the same for runs during which no mark
-// and no date came; the others end before.
-func (p *pair) crash(t *rapid.T) {
-	var open [][2]work.Lease
-	for { // outcomes may mark others
-		open = nil
-		var over [][2]work.Lease
-		for i, l := range p.leases {
-			row, found, err := p.m.Get(rapidContext, l[1].Flow, l[1].Key)
-			p.NoError(err)
-			lost := slices.ContainsFunc(p.leases[i+1:], func(o [2]work.Lease) bool {
-				return o[1].Flow == l[1].Flow && o[1].Key == l[1].Key
-			})
-			if found && !lost && row.State == work.Running && row.Dirty == l[1].Dirty && len(row.Later) == 0 {
-				open = append(open, l)
-			} else {
-				over = append(over, l)
-			}
-		}
-		if len(over) == 0 {
-			break
-		}
-		p.leases = over
-		p.finishSome(t, len(over))
-		p.leases = open
-	}
-	p.leases = nil
+// crash ends the process. What it had leased is due again; in memory, where nobody
+// crashes, the leases end.
+func (p *pair) crash() {
 	crash(p.t, p.s)
 	p.NoError(p.db.Close())
 	p.open()
 	var entries int
 	p.NoError(p.db.QueryRowContext(rapidContext, "SELECT count(*) FROM konnektor_journal").Scan(&entries))
 	p.Zero(entries, "what is recovered is over")
-	for _, flow := range hotFlows {
-		req := work.LeaseRequest{Flow: flow, Owner: "me", N: 100, TTL: time.Hour}
-		p.leaseBut(req, func(l work.Lease) bool {
-			i := slices.IndexFunc(open, func(o [2]work.Lease) bool { return o[1].Flow == flow && o[1].Key == l.Key })
-			if i < 0 {
-				return false
-			}
-			was := open[i][1]
-			open = slices.Delete(open, i, i+1)
-			p.leases = append(p.leases, [2]work.Lease{l, was})
-			l.Token, l.Due, l.Until = was.Token, was.Due, was.Until
-			p.Equal(was, l)
-			return true
-		})
-	}
-	p.Empty(open, "due again after the crash")
+	leased := p.recovered()
 	for _, l := range p.leases {
-		p.renewOne(l, time.Hour)
+		_, err := p.m.Renew(rapidContext, []work.Lease{l[1]}, 0)
+		p.NoError(err)
 	}
+	p.leases = nil
+	for _, flow := range hotFlows {
+		want, got := p.leaseBoth(work.LeaseRequest{Flow: flow, Owner: "me", N: 100, TTL: time.Hour})
+		again := func(l work.Lease) bool { return leased[rowID{l.Flow, l.Key}] }
+		wantAgain, want := split(want, again)
+		gotAgain, got := split(got, again)
+		p.leases = append(p.leases, sameLeases(p.Assertions, work.ByPriority, want, got)...)
+		p.Len(gotAgain, len(wantAgain))
+		for i := range gotAgain { // since when they are due is another matter
+			p.False(gotAgain[i].Due.After(time.Now()))
+			gotAgain[i].Due, wantAgain[i].Due = time.Time{}, time.Time{}
+		}
+		p.leases = append(p.leases, sameLeases(p.Assertions, work.ByPriority, wantAgain, gotAgain)...)
+	}
+}
+
+func split(leases []work.Lease, by func(work.Lease) bool) (those, others []work.Lease) {
+	for _, l := range leases {
+		if by(l) {
+			those = append(those, l)
+		} else {
+			others = append(others, l)
+		}
+	}
+	return those, others
 }
 
 func (p *pair) same() {
@@ -295,21 +332,23 @@ func (p *pair) compare() {
 			p.NoError(err)
 			p.Len(got, len(want))
 			for i := range got {
-				p.Equal(want[i], got[i])
+				p.Equal(p.keptOf(rowID{flow, want[i].Key}).as(want[i]), got[i])
 			}
 		}
 	}
+	p.storeAll()
 }
 
 // playHot plays a random history in a database with a planted bug, or none.
 func playHot(t *rapid.T, assert require.TestingT, file string, l limits, bug hotBug) {
 	p := &pair{
 		Assertions: require.New(assert), t: assert, file: file, limits: l, db: &plantedDB{bug: bug}, m: work.NewMemory(),
+		kept: make(map[rowID]*keptRow), keys: rapid.SampledFrom([]int{3, 30}).Draw(t, "keys"),
 	}
 	p.open()
 	defer func() { p.NoError(p.db.Close()) }()
 	steps := []string{
-		"mark", "mark", "lease", "finish", "finish", "renew", "sleep", "sleep long", "crash", "crash twice", "compare", "in vain", "forget", "prune",
+		"mark", "mark", "mark", "lease", "finish", "finish", "renew", "sleep", "sleep long", "crash", "crash twice", "compare", "in vain", "forget", "prune",
 	}
 	for range rapid.IntRange(1, 25).Draw(t, "steps") {
 		switch rapid.SampledFrom(steps).Draw(t, "step") {
@@ -326,11 +365,11 @@ func playHot(t *rapid.T, assert require.TestingT, file string, l limits, bug hot
 		case "sleep long":
 			time.Sleep(30 * time.Minute)
 		case "crash":
-			p.crash(t)
+			p.crash()
 		case "crash twice":
-			p.crash(t)
+			p.crash()
 			p.prune()
-			p.crash(t)
+			p.crash()
 		case "compare":
 			p.compare()
 		case "in vain":
@@ -346,7 +385,7 @@ func playHot(t *rapid.T, assert require.TestingT, file string, l limits, bug hot
 		}
 		p.same()
 	}
-	p.crash(t)
+	p.crash()
 	p.compare()
 	p.NoError(p.s.Close())
 }

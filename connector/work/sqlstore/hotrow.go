@@ -46,8 +46,10 @@ type hotRow struct {
 	changed bool  // since it was read or written
 	dated   bool  // later has changed
 	touched bool  // by the session under way
+	owed    bool  // to the journal, by the session under way
 	listed  bool  // among those that rest
 	seq     int64 // of the journal's last entry with it, 0: none since it was read
+	kept    promise
 	queue   *hotQueue
 	place   int // in the queue
 }
@@ -64,6 +66,30 @@ type rowState struct {
 	cause                                      work.Cause // without the time
 	caused                                     millis
 	present, parked, renewed                   bool
+}
+
+// promise is what the file has of a row that is to be run, in the table or in the
+// journal's last entry with it: since when, and with which priority. It is zero if
+// the file has nothing of the kind, or has the row with failures.
+type promise struct {
+	due      millis
+	priority work.Priority
+}
+
+// promise returns what the file has of the row once this state is stored.
+func (r *rowState) promise() promise {
+	if r.parked || r.attempts != 0 || r.deferrals != 0 || r.first != 0 || r.last != 0 || r.group != "" {
+		return promise{}
+	}
+	return promise{r.due, r.priority}
+}
+
+// covers reports whether a mark need not be stored: it is for now, and if the
+// process dies the row is due all the same, since as early and with no lower
+// priority. Whoever runs it then begins its fetch after the mark came. A lease
+// changes nothing about that, for it dies with the process.
+func (p promise) covers(m work.Mark, now millis) bool {
+	return p.due != 0 && p.due <= now && m.Priority <= p.priority && millisOf(m.Due) <= now
 }
 
 // newHotRow clones what it keeps: it may be part of a whole message.
@@ -115,7 +141,7 @@ func (r *hotRow) rests(now millis) bool {
 }
 
 func (r *hotRow) mark(m work.Mark, now millis) {
-	r.changed = true
+	r.changed, r.owed = true, r.owed || !r.kept.covers(m, now)
 	r.dirty++
 	r.cause = work.Cause{
 		Kind: m.Cause.Kind, EventID: strings.Clone(m.Cause.EventID), RoutingKey: strings.Clone(m.Cause.RoutingKey),
@@ -168,7 +194,7 @@ func (r *hotRow) lease(owner, token string, now, until millis) work.Lease {
 }
 
 func (r *hotRow) finish(o work.Outcome, now millis) {
-	r.changed = true
+	r.changed, r.owed = true, true
 	next := millisOf(o.Next)
 	switch o.Result {
 	case work.Done:

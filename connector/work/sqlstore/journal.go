@@ -20,17 +20,20 @@ const (
 // journalFormat is the first byte of an entry.
 const journalFormat = 2
 
-// journal appends the rows that the session has changed, as they are now.
+// journal appends the rows of which the session has changed something that must
+// be stored, as they are now.
 func (ss *session) journal() error {
-	if len(ss.before) == 0 {
+	rows := make([]*hotRow, 0, len(ss.before))
+	for i := range ss.before {
+		if r := ss.before[i].row; r.owed {
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 {
 		return nil
 	}
 	if err := ss.begin(); err != nil {
 		return err
-	}
-	rows := make([]*hotRow, len(ss.before))
-	for i := range ss.before {
-		rows[i] = ss.before[i].row
 	}
 	entry := appendRows(make([]byte, 0, 128*len(rows)), rows)
 	seq, err := ss.append(entry)
@@ -38,7 +41,7 @@ func (ss *session) journal() error {
 		return err
 	}
 	for _, r := range rows {
-		r.seq = seq
+		r.seq, r.kept = seq, r.promise()
 	}
 	ss.hot.entries.add(seq, len(entry))
 	return nil
