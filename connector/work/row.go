@@ -151,6 +151,13 @@ type LeaseRequest struct {
 	// due. Less than 0 counts as 0. Who waits shares one run among the marks that
 	// come meanwhile.
 	Waited time.Duration
+	// Ahead is how many more rows of at least Live priority a store may lease to
+	// Owner and keep for later requests, which are given them first: to lease many at
+	// once costs less, and so do the marks of a row that is leased. A row that is
+	// kept has no run: marks that come before it is given belong to its run, it has
+	// waited since it was leased, and after a quarter of TTL it is given back. So
+	// are all once a request has neither N nor Ahead. A store may also ignore it.
+	Ahead int
 }
 
 // Lease is the right to reconcile one row until a time.

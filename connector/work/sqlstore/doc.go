@@ -59,6 +59,11 @@
 //     is stored with the outcome: the lease makes the row due if the process dies.
 //     Other processes see such a mark, its cause and the row's Dirty number when the
 //     run is over; a process that dies takes them with it, but not the work.
+//   - Where the loop asks for it ([work.LeaseRequest].Ahead), rows are leased before
+//     there is a run for them: new marks lease their rows in the statement that
+//     stores them, and what comes before the run costs nothing. To other
+//     processes such a row is Running. If the process dies, they have it when the
+//     lease ends.
 //   - A call is all or nothing. Once it has a connection, the end of its context
 //     does not stop it; [PostgresConfig.Timeout] does. A call that the server
 //     refuses in favour of another, by a deadlock, is repeated within.
@@ -69,8 +74,8 @@
 //     new connections. Each lost one may cost a call.
 //   - The statements of the reconcile loop read the rows that they give and no
 //     others, however many wait or are done, also before there are statistics.
-//     Listings and the pruning go by indexes as well; a listing of due rows may
-//     sort all of the flow's. Stats counts all rows.
+//     Listings and the pruning go by indexes as well; a listing of rows that are due
+//     or running may sort all of the flow's. Stats counts all rows.
 //   - NewPostgres makes the tables and brings older ones up to date, in one
 //     transaction, while others that start wait. It refuses tables of a newer
 //     version than it knows. If they are up to date it needs no rights but to use
@@ -86,7 +91,7 @@
 //   - A call uses one connection, and mostly one round trip. database/sql keeps
 //     only two idle connections unless told otherwise: set SetMaxIdleConns to
 //     what SetMaxOpenConns has, for example 8.
-//   - Rows are written some three times for each run, so autovacuum must be on;
+//   - Rows are written two to three times for each run, so autovacuum must be on;
 //     the tables ask for it early. A transaction left open, or a replication slot
 //     left behind, keeps it from its work, and leasing becomes slow.
 //   - Fan-out to entities that are new, made at the same time as marks for them,

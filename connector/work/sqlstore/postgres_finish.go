@@ -14,8 +14,8 @@ import (
 // The statements store outcomes of distinct rows, see [work.Outcome] for the table.
 // If a mark for now came during the run (renewed), it has left attempts, deferrals
 // and failures empty, and they stay so. Marks for now that stayed in memory (see
-// held) are made first: they are marks in number, the first came age milliseconds
-// ago.
+// held) are made first: seen in number before the run began, and marks during it, of
+// which the first came age milliseconds ago. The cause is the last one's.
 const (
 	// sqlPostgresFinish goes through the outcomes in the order of their keys, and so
 	// locks their rows in that order.
@@ -41,33 +41,36 @@ SELECT num, true FROM finished`
 )
 SELECT num, held FROM locked WHERE known`
 
-	sqlPostgresOutcome = `*, result = 'done' AS done, result IN ('failed', 'gave_up') AS spent, marks > 0 AS again
+	sqlPostgresOutcome = `*, result = 'done' AS done, result IN ('failed', 'gave_up') AS spent, marks > 0 AS again, seen > 0 AS fresh
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::boolean[],
-			$8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], $12::integer[], $13::bigint[], $14::text[], $15::timestamptz[])
+			$8::bytea[], $9::bytea[], $10::bytea[], $11::bigint[], $12::integer[], $13::bigint[], $14::text[], $15::timestamptz[],
+			$16::bigint[])
 		WITH ORDINALITY AS o (flow, type, id, token, result, next, present, fingerprint, summary, failure_group,
-			marks, top, age, cause, cause_time, num)`
+			marks, top, age, cause, cause_time, seen, num)`
 
 	sqlPostgresFinished = `
 		due = least(w.due,
 			CASE WHEN o.done THEN o.next WHEN o.result = 'gave_up' THEN NULL ELSE coalesce(o.next, {now}) END,
 			CASE WHEN o.again THEN {now} - o.age * interval '1 millisecond' END,
 			(SELECT min(l.at) FROM {schema}.later AS l WHERE l.flow = w.flow AND l.type = w.type AND l.id = w.id)),
-		dirty = w.dirty + coalesce(o.marks, 0),
-		cause = CASE WHEN o.again THEN o.cause ELSE w.cause END,
-		cause_time = CASE WHEN o.again THEN o.cause_time ELSE w.cause_time END,
-		done = CASE WHEN o.done THEN w.leased ELSE w.done END,
+		dirty = w.dirty + coalesce(o.marks, 0) + coalesce(o.seen, 0),
+		cause = coalesce(o.cause, w.cause),
+		cause_time = CASE WHEN o.cause IS NOT NULL THEN o.cause_time ELSE w.cause_time END,
+		done = CASE WHEN o.done THEN w.leased + coalesce(o.seen, 0) ELSE w.done END,
 		present = CASE WHEN o.done THEN o.present ELSE w.present END,
 		applied = CASE WHEN o.done THEN {now} ELSE w.applied END,
 		fingerprint = CASE WHEN o.done THEN o.fingerprint ELSE w.fingerprint END,
-		attempts = CASE WHEN o.again THEN 0 WHEN w.renewed THEN w.attempts WHEN o.done THEN 0 WHEN o.spent THEN w.attempts + 1 ELSE w.attempts END,
+		attempts = CASE WHEN o.again THEN 0 WHEN w.renewed THEN w.attempts WHEN o.done THEN 0
+			ELSE CASE WHEN o.fresh THEN 0 ELSE w.attempts END + o.spent::integer END,
 		deferrals = CASE WHEN o.again THEN 0 WHEN w.renewed THEN w.deferrals WHEN o.done OR o.spent THEN 0
-			WHEN o.result = 'deferred' THEN w.deferrals + 1 ELSE w.deferrals END,
+			ELSE CASE WHEN o.fresh THEN 0 ELSE w.deferrals END + (o.result = 'deferred')::integer END,
 		first_failure = CASE WHEN o.again THEN NULL WHEN w.renewed THEN w.first_failure WHEN o.done THEN NULL
-			WHEN o.spent THEN coalesce(w.first_failure, {now}) ELSE w.first_failure END,
+			WHEN NOT o.spent AND o.fresh THEN NULL
+			WHEN o.spent AND (o.fresh OR w.first_failure IS NULL) THEN {now} ELSE w.first_failure END,
 		last_failure = CASE WHEN o.again THEN NULL WHEN w.renewed THEN w.last_failure WHEN o.done THEN NULL
-			WHEN o.spent THEN {now} ELSE w.last_failure END,
+			WHEN o.spent THEN {now} WHEN o.fresh THEN NULL ELSE w.last_failure END,
 		failure_group = CASE WHEN o.again THEN '' WHEN w.renewed THEN w.failure_group WHEN o.done THEN ''
-			WHEN o.spent THEN o.failure_group ELSE w.failure_group END,
+			WHEN o.spent THEN o.failure_group WHEN o.fresh THEN '' ELSE w.failure_group END,
 		priority = CASE WHEN o.again THEN greatest(w.priority, o.top) WHEN w.renewed THEN w.priority WHEN o.done THEN 0
 			WHEN o.spent THEN least(w.priority, -10) ELSE w.priority END,
 		parked = o.result = 'gave_up' AND NOT w.renewed AND o.again IS NOT TRUE,
@@ -87,6 +90,11 @@ func (p *Postgres) Finish(ctx context.Context, outcomes []work.Outcome) ([]error
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("work store: finish: %w", err)
+	}
+	if !simple {
+		if err := p.giveBack(ctx, p.held.unkeepRows(markedBy(outcomes))); err != nil {
+			return nil, err
+		}
 	}
 	f := &finish{
 		p: p, outcomes: outcomes, marks: p.held.ending(outcomes),
@@ -166,11 +174,19 @@ func partsOf(outcomes []work.Outcome) (parts []finishPart, simple bool, err erro
 	return parts, simple && len(parts) == 1, nil
 }
 
+// markedBy returns the rows that outcomes mark.
+func markedBy(outcomes []work.Outcome) (ids []rowID) {
+	for _, o := range outcomes {
+		ids = append(ids, idsOf(o.Marks)...)
+	}
+	return ids
+}
+
 // finish is one call of Finish.
 type finish struct {
 	p        *Postgres
 	outcomes []work.Outcome
-	marks    []heldMarks // that came during each run, nil: none
+	marks    []runMarks // of each run, nil: none
 	errs     []error
 	stored   []bool // now, not before
 	fanOut   []*batch
@@ -259,23 +275,27 @@ func (f *finish) args(part finishPart) (order []int, args []any) {
 
 // heldArgs returns the arguments about marks that stayed in memory.
 func (f *finish) heldArgs(order []int) []any {
-	var marks, ages []int64
+	var marks, ages, seen []int64
 	var tops []int32
-	var causes []string
+	var causes []*string
 	var causeTimes []*time.Time
 	if f.marks != nil {
 		n := len(order)
-		marks, ages, tops, causes, causeTimes = make([]int64, n), make([]int64, n), make([]int32, n), make([]string, n), make([]*time.Time, n)
+		marks, ages, seen, tops = make([]int64, n), make([]int64, n), make([]int64, n), make([]int32, n)
+		causes, causeTimes = make([]*string, n), make([]*time.Time, n)
 		for num, i := range order {
-			if i < 0 || f.marks[i].n == 0 {
+			if i < 0 {
 				continue
 			}
 			m := f.marks[i]
-			marks[num], ages[num], tops[num] = m.n, age(m.since), m.top
-			causes[num], causeTimes[num] = causeText(m.cause), instant(m.cause.Time)
+			marks[num], ages[num], tops[num], seen[num] = m.marks.n, age(m.marks.since), m.marks.top, m.seen.n
+			if last := m.seen.and(m.marks); m.marks.n > 0 || m.seen.n > 0 && !m.later {
+				text := causeText(last.cause)
+				causes[num], causeTimes[num] = &text, instant(last.cause.Time)
+			}
 		}
 	}
-	return []any{marks, tops, ages, causes, causeTimes}
+	return []any{marks, tops, ages, causes, causeTimes, seen}
 }
 
 // doubtFor is how long a failed Finish is remembered: longer than leases live.

@@ -31,8 +31,9 @@ import (
 //     as it should be; but a database can be put back, and its clock set. They
 //     are written all the same: one more run at most.
 type held struct {
-	mu   sync.Mutex
-	rows map[rowID]*heldRow
+	mu    sync.Mutex
+	rows  map[rowID]*heldRow
+	ahead map[holder]*aheadQueue
 	// sweep is when to look for leases that have ended, zero while there are none.
 	sweep time.Time
 }
@@ -41,9 +42,15 @@ type held struct {
 type heldRow struct {
 	token string    // empty if the lease has ended
 	until time.Time // by our clock
-	dirty int64     // as far as this store knows, without marks
-	marks heldMarks
+	dirty int64     // as far as this store knows, without seen and marks
+	seen  heldMarks // that came before its run
+	marks heldMarks // that came since
+	later bool      // a mark was written during the run, after those seen
+	ahead bool      // it has no run yet, see aheadQueue
 }
+
+// owed returns all marks that were not written.
+func (r *heldRow) owed() heldMarks { return r.seen.and(r.marks) }
 
 // heldMarks is what marks for now of one row come to, none if n is 0.
 type heldMarks struct {
@@ -89,8 +96,14 @@ func (h *held) given(leases []work.Lease, asked time.Time, ttl time.Duration) {
 		r := h.rowLocked(rowID{l.Flow, l.Key})
 		r.token, r.until, r.dirty = l.Token, until, l.Dirty
 	}
-	if len(leases) > 0 && (h.sweep.IsZero() || until.Before(h.sweep)) {
-		h.sweep = until
+	if len(leases) > 0 {
+		h.sweepLocked(until)
+	}
+}
+
+func (h *held) sweepLocked(at time.Time) {
+	if h.sweep.IsZero() || at.Before(h.sweep) {
+		h.sweep = at
 	}
 }
 
@@ -113,6 +126,7 @@ func (h *held) limit(leases []work.Lease, until time.Time) {
 	for _, l := range leases {
 		if r := h.rows[rowID{l.Flow, l.Key}]; r != nil && r.token == l.Token && until.Before(r.until) {
 			r.until = until
+			h.sweepLocked(until)
 		}
 	}
 }
@@ -136,7 +150,8 @@ func (h *held) renewed(leases []work.Lease, errs []error, until time.Time) {
 
 // endLocked notes that a lease has ended.
 func (h *held) endLocked(id rowID, r *heldRow) {
-	if r.token = ""; r.marks.n == 0 {
+	r.ahead = false
+	if r.token = ""; r.owed().n == 0 {
 		delete(h.rows, id)
 		return
 	}
@@ -163,7 +178,7 @@ func (h *held) absorb(b *batch, now time.Time) (taken []absorbedRow) {
 		}
 		was := row.marks
 		row.marks = was.and(heldMarks{n: r.marks, since: now, top: *r.top, cause: r.cause})
-		r.dirty = row.dirty + row.marks.n
+		r.dirty = row.dirty + row.owed().n
 		taken = append(taken, absorbedRow{row, was, row.marks})
 		return true
 	})
@@ -198,16 +213,17 @@ func (h *held) move(b *batch) {
 	}
 }
 
-// moveLocked adds what memory has of a row to a batch's.
+// moveLocked adds what memory has of a row to a batch's. What its run has seen
+// stays, and is stored with the outcome.
 func (h *held) moveLocked(r *markedRow, row *heldRow) {
-	if row.marks.n == 0 {
+	if row.token == "" {
+		r.held = row.owed()
+		delete(h.rows, r.id)
 		return
 	}
 	r.held, row.marks = row.marks, heldMarks{}
 	row.dirty += r.held.n
-	if row.token == "" {
-		delete(h.rows, r.id)
-	}
+	row.later = true
 }
 
 // take returns the marks of rows that are wanted, as a batch to write.
@@ -216,7 +232,7 @@ func (h *held) take(wanted func(rowID, *heldRow) bool) *batch {
 	defer h.mu.Unlock()
 	b := &batch{byID: make(map[rowID]*markedRow)}
 	for id, row := range h.rows {
-		if row.marks.n == 0 || !wanted(id, row) {
+		if row.marks.n == 0 && (row.token != "" || row.seen.n == 0) || !wanted(id, row) {
 			continue
 		}
 		r := &markedRow{id: id}
@@ -241,8 +257,8 @@ func (h *held) overdue(now time.Time) bool {
 		switch {
 		case !r.holds(now):
 			h.endLocked(id, r)
-		case h.sweep.IsZero() || r.until.Before(h.sweep):
-			h.sweep = r.until
+		default:
+			h.sweepLocked(r.until)
 		}
 	}
 	return true
@@ -255,6 +271,7 @@ func (h *held) wrote(b *batch) {
 	for _, r := range b.rows {
 		if row := h.rows[r.id]; row != nil {
 			row.dirty = max(row.dirty, r.dirty)
+			r.dirty += row.seen.n
 		}
 	}
 }
@@ -282,12 +299,19 @@ func (h *held) oweLocked(id rowID, marks heldMarks) {
 	}
 }
 
+// runMarks are the marks of a run that were not written: those that it has seen,
+// and those that came during it.
+type runMarks struct {
+	seen, marks heldMarks
+	later       bool // a mark was written after those seen
+}
+
 // ending takes out the rows of leases that are to be finished, with their marks:
 // from now on marks of these rows are written. So are those owed from before.
-func (h *held) ending(outcomes []work.Outcome) []heldMarks {
+func (h *held) ending(outcomes []work.Outcome) []runMarks {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var marks []heldMarks // nil if there are none
+	var marks []runMarks // nil if there are none
 	for i, o := range outcomes {
 		id := rowID{o.Lease.Flow, o.Lease.Key}
 		row := h.rows[id]
@@ -295,24 +319,24 @@ func (h *held) ending(outcomes []work.Outcome) []heldMarks {
 			continue
 		}
 		delete(h.rows, id)
-		if row.marks.n == 0 {
+		if row.owed().n == 0 {
 			continue
 		}
 		if marks == nil {
-			marks = make([]heldMarks, len(outcomes))
+			marks = make([]runMarks, len(outcomes))
 		}
-		marks[i] = row.marks
+		marks[i] = runMarks{row.seen, row.marks, row.later}
 	}
 	return marks
 }
 
 // owe keeps the marks of outcomes that were not stored with them.
-func (h *held) owe(outcomes []work.Outcome, marks []heldMarks, stored func(i int) bool) {
+func (h *held) owe(outcomes []work.Outcome, marks []runMarks, stored func(i int) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, m := range marks {
 		if !stored(i) {
-			h.oweLocked(rowID{outcomes[i].Lease.Flow, outcomes[i].Lease.Key}, m)
+			h.oweLocked(rowID{outcomes[i].Lease.Flow, outcomes[i].Lease.Key}, m.seen.and(m.marks))
 		}
 	}
 }
@@ -325,7 +349,34 @@ func (p *Postgres) settle(ctx context.Context) error {
 	return p.writeHeld(ctx, func(_ rowID, r *heldRow) bool { return r.token == "" })
 }
 
-// writeHeld writes marks that are in memory, before the database is read.
+// reveal gives back rows that have no run yet and writes the marks of others, before
+// they are read.
+func (p *Postgres) reveal(ctx context.Context, wanted func(rowID) bool) error {
+	if err := p.giveBack(ctx, p.held.unkeep(wanted)); err != nil {
+		return err
+	}
+	return p.writeHeld(ctx, func(id rowID, _ *heldRow) bool { return wanted(id) })
+}
+
+// show adds to rows what their runs have seen.
+func (h *held) show(rows []work.Row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range rows {
+		r := &rows[i]
+		row := h.rows[rowID{r.Flow, r.Key}]
+		if row == nil || row.seen.n == 0 {
+			continue
+		}
+		r.Dirty += row.seen.n
+		r.Attempts, r.Deferrals, r.FirstFailure, r.LastFailure, r.Group = 0, 0, time.Time{}, time.Time{}, ""
+		if !row.later {
+			r.Cause = storedCause(row.seen.cause)
+		}
+	}
+}
+
+// writeHeld writes marks that are in memory.
 func (p *Postgres) writeHeld(ctx context.Context, wanted func(rowID, *heldRow) bool) error {
 	b := p.held.take(wanted)
 	if len(b.rows) == 0 {

@@ -1,9 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"math"
 	"slices"
 	"time"
 
@@ -48,20 +50,21 @@ ORDER BY `
 
 const (
 	// sqlPostgresLeaseByPriority goes through the priorities that waiting rows
-	// have, highest first; there are few. PostgreSQL reads no more of them, and
-	// locks no more rows, than it needs.
+	// have, highest first and not below the last argument; there are few. PostgreSQL
+	// reads no more of them, and locks no more rows, than it needs.
 	sqlPostgresLeaseByPriority = `WITH RECURSIVE level (p) AS (
 	(SELECT priority FROM {schema}.work WHERE flow = $1 AND free < 'infinity' ORDER BY priority DESC LIMIT 1)
 	UNION ALL
 	SELECT (SELECT priority FROM {schema}.work
 		WHERE flow = $1 AND free < 'infinity' AND priority < level.p ORDER BY priority DESC LIMIT 1)
-	FROM level WHERE level.p IS NOT NULL
+	FROM level WHERE level.p > $7::integer
 ), picked AS MATERIALIZED (
 	SELECT r.place, r.free, level.p AS level FROM level CROSS JOIN LATERAL (
 		SELECT ctid AS place, free FROM {schema}.work
 		WHERE flow = $1 AND priority = level.p AND free <= {now} - $5::bigint * interval '1 millisecond' AND free < 'infinity'
 		ORDER BY free LIMIT (SELECT $2::bigint) FOR UPDATE SKIP LOCKED
 	) AS r
+	WHERE level.p >= $7::integer
 	LIMIT (SELECT $2::bigint)
 )` + sqlPostgresTake + `level DESC, since`
 
@@ -89,19 +92,37 @@ SELECT num FROM held`
 // Lease implements [work.Store]. Until is by the local clock, and not after the
 // time at which the database lets others have the row.
 func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
-	template := sqlPostgresLeaseByPriority
-	if req.Order == work.ByAge {
-		template = sqlPostgresLeaseByAge
+	if req.N <= 0 && req.Ahead <= 0 {
+		return nil, cmp.Or(p.giveBack(ctx, p.held.leave(holderOf(req))), p.settle(ctx))
 	}
-	if req.N <= 0 {
-		return nil, ctx.Err()
-	}
-	if err := p.settle(ctx); err != nil {
+	p.held.hears(req, time.Now())
+	if err := cmp.Or(p.giveBack(ctx, p.held.unkeepOld(req, time.Now())), p.settle(ctx)); err != nil {
 		return nil, err
 	}
-	var leases []work.Lease
-	var asked time.Time
-	err := p.call(ctx, "lease", func(ctx context.Context, conn *sql.Conn) error {
+	if err := p.leaseAhead(ctx, req); err != nil {
+		return nil, err
+	}
+	query := req
+	query.N -= p.held.ready(req, time.Now())
+	more, _, err := p.lease(ctx, query, math.MinInt32)
+	if err != nil {
+		return nil, err
+	}
+	return p.held.give(req, more, time.Now()), nil
+}
+
+// lease takes rows of at least a priority in the database.
+func (p *Postgres) lease(ctx context.Context, req work.LeaseRequest, lowest work.Priority) (leases []work.Lease, asked time.Time, err error) {
+	if req.N <= 0 {
+		return nil, asked, ctx.Err()
+	}
+	template, args := sqlPostgresLeaseByPriority, []any{
+		req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds(), max(0, req.Waited.Milliseconds()), rand.Text() + "-", int32(lowest),
+	}
+	if req.Order == work.ByAge {
+		template, args = sqlPostgresLeaseByAge, args[:6]
+	}
+	err = p.call(ctx, "lease", func(ctx context.Context, conn *sql.Conn) error {
 		leases, asked = nil, time.Now()
 		until := time.UnixMilli(asked.UnixMilli() + req.TTL.Milliseconds()).UTC()
 		return p.each(ctx, conn, func(rows *sql.Rows) error {
@@ -110,13 +131,13 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause))
 			leases = append(leases, l)
 			return err
-		}, template, req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds(), max(0, req.Waited.Milliseconds()), rand.Text()+"-")
+		}, template, args...)
 	})
 	if err != nil {
-		return nil, err
+		return nil, asked, err
 	}
 	p.held.given(leases, asked, req.TTL)
-	return leases, nil
+	return leases, asked, nil
 }
 
 // Renew implements [work.Store].

@@ -14,48 +14,68 @@ import (
 	"github.com/konnektor-go/konnektor/entity"
 )
 
-// sqlPostgresMark makes the marks of distinct rows, which come in the order of
+// sqlPostgresMarks makes the marks of distinct rows, which come in the order of
 // their keys, so that two calls never wait for each other. Whether a due time
 // has come is for the database's clock to say. Excluded are the values of a new
-// row; its renewed says that one of the marks is for now, which came age
-// milliseconds ago. later locks nothing before marked has locked all rows.
-const sqlPostgresMark = `WITH given AS MATERIALIZED (
-	SELECT num, flow, type, id, marks, first, cause, cause_time, due,
+// row; its renewed or lease_until says that one of the marks is for now, which came
+// age milliseconds ago. Marks that claim their row are all for now and new: they lease
+// it, see [aheadQueue], unless there is something else that it waits for. later locks
+// nothing before marked has locked all rows.
+const (
+	sqlPostgresMarks = `WITH given AS MATERIALIZED (
+	SELECT num, flow, type, id, marks, first, cause, cause_time, due, coalesce(claim, false) AS claim,
 		top IS NOT NULL OR coalesce(due <= {now}, false) AS come,
 		{now} - coalesce(age, 0) * interval '1 millisecond' AS since,
 		greatest(top, CASE WHEN due <= {now} THEN due_priority END) AS top
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::integer[],
-			$7::timestamptz[], $8::integer[], $9::text[], $10::timestamptz[], $11::bigint[])
-		WITH ORDINALITY AS m (flow, type, id, marks, first, top, due, due_priority, cause, cause_time, age, num)
+			$7::timestamptz[], $8::integer[], $9::text[], $10::timestamptz[], $11::bigint[], $12::boolean[])
+		WITH ORDINALITY AS m (flow, type, id, marks, first, top, due, due_priority, cause, cause_time, age, claim, num)
 ), marked AS (
-	INSERT INTO {schema}.work AS w (flow, type, id, dirty, due, priority, renewed, cause, cause_time)
-	SELECT flow, type, id, marks, CASE WHEN come THEN since ELSE due END, CASE WHEN come THEN top ELSE first END,
-		come, cause, cause_time
+	INSERT INTO {schema}.work AS w (flow, type, id, dirty, due, priority, renewed, cause, cause_time,
+		token, lease_owner, lease_until, leased)
+	SELECT flow, type, id, marks, CASE WHEN claim THEN NULL WHEN come THEN since ELSE due END, CASE WHEN come THEN top ELSE first END,
+		come AND NOT claim, cause, cause_time,
+		CASE WHEN claim THEN $15::text || num ELSE '' END, CASE WHEN claim THEN $13::bytea ELSE '' END,
+		CASE WHEN claim THEN {now} + $14::bigint * interval '1 millisecond' END, CASE WHEN claim THEN marks ELSE 0 END
 	FROM given ORDER BY num
 	ON CONFLICT (flow, type, id) DO UPDATE SET
 		dirty = w.dirty + excluded.dirty,
-		due = least(w.due, excluded.due),
+		due = CASE WHEN ` + sqlClaimed + ` THEN NULL WHEN excluded.lease_until IS NOT NULL THEN least(w.due, {now})
+			ELSE least(w.due, excluded.due) END,
 		cause = excluded.cause,
 		cause_time = excluded.cause_time,
-		renewed = w.renewed OR excluded.renewed,
+		renewed = NOT (` + sqlClaimed + `) AND (w.renewed OR ` + sqlForNow + `),
 		priority = CASE
-			WHEN NOT excluded.renewed THEN w.priority
+			WHEN NOT (` + sqlForNow + `) THEN w.priority
 			WHEN w.lease_until IS NOT NULL OR w.due <= {now} OR w.last_result NOT IN ('', 'done')
 				THEN greatest(w.priority, excluded.priority)
 			ELSE excluded.priority END,
-		attempts = CASE WHEN excluded.renewed THEN 0 ELSE w.attempts END,
-		deferrals = CASE WHEN excluded.renewed THEN 0 ELSE w.deferrals END,
-		first_failure = CASE WHEN excluded.renewed THEN NULL ELSE w.first_failure END,
-		last_failure = CASE WHEN excluded.renewed THEN NULL ELSE w.last_failure END,
-		failure_group = CASE WHEN excluded.renewed THEN '' ELSE w.failure_group END,
-		parked = w.parked AND NOT excluded.renewed
-	RETURNING w.flow, w.type, w.id, w.dirty
+		attempts = CASE WHEN ` + sqlForNow + ` THEN 0 ELSE w.attempts END,
+		deferrals = CASE WHEN ` + sqlForNow + ` THEN 0 ELSE w.deferrals END,
+		first_failure = CASE WHEN ` + sqlForNow + ` THEN NULL ELSE w.first_failure END,
+		last_failure = CASE WHEN ` + sqlForNow + ` THEN NULL ELSE w.last_failure END,
+		failure_group = CASE WHEN ` + sqlForNow + ` THEN '' ELSE w.failure_group END,
+		parked = w.parked AND NOT (` + sqlForNow + `),
+		token = CASE WHEN ` + sqlClaimed + ` THEN excluded.token ELSE w.token END,
+		lease_owner = CASE WHEN ` + sqlClaimed + ` THEN excluded.lease_owner ELSE w.lease_owner END,
+		lease_until = CASE WHEN ` + sqlClaimed + ` THEN excluded.lease_until ELSE w.lease_until END,
+		leased = CASE WHEN ` + sqlClaimed + ` THEN w.dirty + excluded.dirty ELSE w.leased END
+	RETURNING w.flow, w.type, w.id, w.dirty, w.done, w.priority, w.token
 ), later AS (
 	INSERT INTO {schema}.later (flow, type, id, at)
 	SELECT flow, type, id, due FROM given WHERE due > {now} AND (SELECT count(*) FROM marked) > 0
 	ON CONFLICT DO NOTHING
 )
-SELECT flow, type, id, dirty FROM marked`
+SELECT flow, type, id, dirty`
+
+	sqlForNow  = `excluded.renewed OR excluded.lease_until IS NOT NULL`
+	sqlClaimed = `excluded.lease_until IS NOT NULL AND w.lease_until IS NULL AND (w.due IS NULL OR w.due > {now})`
+
+	sqlPostgresMark = sqlPostgresMarks + ` FROM marked`
+
+	// sqlPostgresClaim tells what came of the claims besides.
+	sqlPostgresClaim = sqlPostgresMarks + `, done, priority, token, {now} FROM marked`
+)
 
 // Mark implements [work.Store]. Marks of rows whose lease this store has given out
 // stay in memory, see [held].
@@ -67,12 +87,16 @@ func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error)
 	if err != nil {
 		return nil, fmt.Errorf("work store: mark: %w", err)
 	}
+	if err := p.giveBack(ctx, p.held.unkeepRows(b.dated())); err != nil {
+		return nil, err
+	}
 	taken := p.held.absorb(b, time.Now())
 	switch rounds := b.rounds(); {
 	case len(b.rows) == 0 && len(marks) > 0:
 	case rounds > 1:
 		err = p.transact(ctx, "mark", func(ctx context.Context, q querier) error { return p.mark(ctx, q, b) })
 	default:
+		b.claims = p.held.claims(b, time.Now())
 		err = p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
 	}
 	if err != nil {
@@ -81,6 +105,11 @@ func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error)
 		return nil, err
 	}
 	p.held.wrote(b)
+	if c := b.claims; c != nil {
+		p.held.given(c.leases, c.asked, c.ttl)
+		// What cannot be given back ends by itself.
+		_ = p.giveBack(ctx, p.held.keep(c.owner, c.leases, c.asked))
+	}
 	seqs := make([]int64, len(marks))
 	for i, r := range b.of {
 		r.counted++
@@ -91,16 +120,30 @@ func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error)
 
 // mark makes a batch of marks.
 func (p *Postgres) mark(ctx context.Context, q querier, b *batch) error {
+	template := sqlPostgresMark
+	if b.claims != nil {
+		template = sqlPostgresClaim
+		b.claims.begin(time.Now())
+	}
 	for round := range b.rounds() {
 		err := p.each(ctx, q, func(rows *sql.Rows) error {
 			var id rowID
 			var dirty int64
-			if err := rows.Scan(&id.flow, &id.key.Type, &id.key.ID, &dirty); err != nil {
+			var l work.Lease
+			to := []any{&id.flow, &id.key.Type, &id.key.ID, &dirty, &l.Done, &l.Priority, &l.Token, (*timestamp)(&l.Due)}
+			if b.claims == nil {
+				to = to[:4]
+			}
+			if err := rows.Scan(to...); err != nil {
 				return err
 			}
-			b.byID[id].dirty = dirty
+			r := b.byID[id]
+			r.dirty = dirty
+			if b.claims != nil {
+				b.claims.got(r, l)
+			}
 			return nil
-		}, sqlPostgresMark, b.args(round)...)
+		}, template, b.args(round)...)
 		if err != nil {
 			return err
 		}
@@ -134,6 +177,8 @@ type batch struct {
 	rows []*markedRow
 	byID map[rowID]*markedRow
 	of   []*markedRow // each mark's row
+
+	claims *claims // nil: none
 }
 
 // markedRow is what the marks of one row come to.
@@ -147,6 +192,7 @@ type markedRow struct {
 	dated []datedMark
 	cause work.Cause // of the last mark
 	held  heldMarks  // that came before and are written with them
+	claim bool
 
 	dirty   int64 // as stored
 	counted int64
@@ -211,6 +257,16 @@ func (b *batch) rounds() (n int) {
 	return n
 }
 
+// dated returns the rows for which there are dates.
+func (b *batch) dated() (ids []rowID) {
+	for _, r := range b.rows {
+		if len(r.dated) > 0 {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
+
 // args returns the arguments of sqlPostgresMark. The first round has all rows.
 func (b *batch) args(round int) []any {
 	rows := b.rows
@@ -246,5 +302,6 @@ func (b *batch) args(round int) []any {
 		}
 		causes[i], causeTimes[i] = causeText(r.cause), instant(r.cause.Time)
 	}
-	return []any{flows, types, ids, marks, firsts, tops, dues, duePriorities, causes, causeTimes, ages}
+	args := []any{flows, types, ids, marks, firsts, tops, dues, duePriorities, causes, causeTimes, ages}
+	return append(args, b.claims.args(rows)...)
 }

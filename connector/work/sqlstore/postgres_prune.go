@@ -69,7 +69,7 @@ func (p *Postgres) prune(ctx context.Context, what, template string, before time
 
 // Forget implements [work.Store].
 func (p *Postgres) Forget(ctx context.Context, key entity.Key) (int, error) {
-	if err := p.writeHeld(ctx, func(id rowID, _ *heldRow) bool { return id.key == key }); err != nil {
+	if err := p.reveal(ctx, func(id rowID) bool { return id.key == key }); err != nil {
 		return 0, err // what is owed must not bring the rows back
 	}
 	var n int64

@@ -81,7 +81,7 @@ GROUP BY failure_group ORDER BY n DESC, failure_group`
 // Get implements [work.Store].
 func (p *Postgres) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
 	id := rowID{flow, key}
-	if err := p.writeHeld(ctx, func(of rowID, _ *heldRow) bool { return of == id }); err != nil {
+	if err := p.reveal(ctx, func(of rowID) bool { return of == id }); err != nil {
 		return work.Row{}, false, err
 	}
 	rows, err := p.rows(ctx, "get", flow, sqlPostgresGet, flow, key.Type, key.ID)
@@ -108,7 +108,7 @@ func (p *Postgres) List(ctx context.Context, q work.Query) ([]work.Row, error) {
 	default:
 		return nil, ctx.Err()
 	}
-	if err := p.writeHeld(ctx, func(id rowID, _ *heldRow) bool { return id.flow == q.Flow }); err != nil {
+	if err := p.reveal(ctx, func(id rowID) bool { return id.flow == q.Flow }); err != nil {
 		return nil, err
 	}
 	return p.rows(ctx, "list", q.Flow, template, q.Flow, q.After.Type, q.After.ID, []byte(q.Group), max(q.Limit, 0))
@@ -142,6 +142,7 @@ func (p *Postgres) rows(ctx context.Context, what, flow, template string, args .
 	if err != nil {
 		return nil, err
 	}
+	p.held.show(all)
 	return all, nil
 }
 

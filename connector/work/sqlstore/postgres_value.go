@@ -51,6 +51,14 @@ func (t *timestamp) Scan(v any) error {
 	return nil
 }
 
+// storedCause returns a cause as it will be read.
+func storedCause(c work.Cause) work.Cause {
+	if at := instant(c.Time); at != nil {
+		c.Time = at.UTC()
+	}
+	return c
+}
+
 // causeJSON is a work.Cause without its time.
 type causeJSON struct {
 	Kind       string `json:"kind,omitempty"`

@@ -21,7 +21,7 @@ type Open func(dir string) (s work.Store, closeStore func() error, err error)
 // Run checks what holds for every store.
 func Run(t *testing.T, open Open) {
 	for _, group := range [][]testCase{
-		markCases, laterCases, leaseCases, outcomeCases, finishCases, fanOutCases, readCases, listCases, upcomingCases,
+		markCases, laterCases, leaseCases, aheadCases, outcomeCases, finishCases, fanOutCases, readCases, listCases, upcomingCases,
 		statsCases, pruneCases, writeCases, rejectedCases, parallelCases,
 	} {
 		runCases(t, open, group)
@@ -46,6 +46,7 @@ func RunSingle(t *testing.T, open Open) {
 // several times with the same dir, in one bubble.
 func RunShared(t *testing.T, open Open) {
 	runCases(t, open, sharedCases)
+	runCases(t, open, sharedAheadCases)
 	t.Run("RandomHistoriesOfSeveral", func(t *testing.T) { checkModel(t, open, several) })
 }
 
