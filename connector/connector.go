@@ -40,8 +40,9 @@ type Config struct {
 	// before it is cancelled and left for the next start. Default 20 seconds.
 	StopTimeout time.Duration
 	// Lease is how long an entity stays reserved for a run whose process has
-	// died. Work that takes longer is no problem: leases are renewed. Default 1
-	// minute, at least 1 second.
+	// died. Work that takes longer is no problem: leases are renewed. While many
+	// notifications come, entities that wait for their run may be reserved as well.
+	// Default 1 minute, at least 1 second.
 	Lease time.Duration
 	// MaxRejected is how much of the payload of a message that cannot be used is
 	// kept, in bytes. A message that is cut cannot be replayed. Default 64 KiB.

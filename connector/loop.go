@@ -27,6 +27,8 @@ type loop struct {
 	asked time.Time     // when rows were leased last
 	more  bool          // there were as many as that
 	rest  time.Time     // during a tide, before when there is nothing to lease
+	pace  pace
+	ahead bool // rows may have been leased ahead of their runs
 
 	source, sink *breaker
 
@@ -93,6 +95,19 @@ func (l *loop) loop(ctx, runCtx context.Context) {
 		}
 		l.wait(ctx, again)
 	}
+	if l.ahead {
+		l.giveBack(runCtx)
+	}
+}
+
+// giveBack gives back what was leased ahead of its run, so that others need not
+// wait for the end of the leases.
+func (l *loop) giveBack(runCtx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(runCtx), l.cfg.Lease/6)
+	defer cancel()
+	if _, err := l.cfg.Store.Lease(ctx, work.LeaseRequest{Flow: l.flow.name, Owner: l.owner}); err != nil {
+		l.log.Warn("entities leased ahead are not given back", "error", err)
+	}
 }
 
 // pollShared is how often a loop looks into a store in which others mark too:
@@ -133,6 +148,9 @@ const (
 	// maxUncommitted is how many runs more than workers may wait for the commit
 	// of their outcomes, so that a slow commit holds up nobody.
 	maxUncommitted = maxBatch
+	// maxAhead is how many rows are leased ahead of their runs during a tide: what
+	// comes while they wait for further marks, and some more.
+	maxAhead = 40_000
 )
 
 // permit returns how many runs may start now. If it is none, it returns when to
@@ -169,16 +187,20 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 		return l.asked.Add(shareWait), nil
 	}
 	req := work.LeaseRequest{Flow: l.flow.name, Owner: l.owner, N: allowed, TTL: l.cfg.Lease}
+	if l.more {
+		req.Ahead = l.pace.last
+	}
 	tideEnds := l.tideEnds()
 	if !tideEnds.IsZero() {
 		if time.Now().Before(l.rest) {
 			return l.rest, nil
 		}
-		req.Waited = l.flow.gather
+		req.Waited, req.Ahead = l.flow.gather, maxAhead
 	}
 	if l.turns++; l.turns%byAgeEvery == 0 {
 		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
 	}
+	l.ahead = l.ahead || req.Ahead > 0
 	asked := time.Now()
 	l.asked = asked
 	leases, err := l.cfg.Store.Lease(ctx, req)
@@ -186,6 +208,7 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	l.pace.begun(len(leases), asked)
 	if l.rate != nil {
 		l.rate.AllowN(asked, len(leases))
 	}

@@ -47,7 +47,7 @@ func (l *loop) newRun(ctx context.Context, lease work.Lease, asked time.Time) *r
 		loop: l, lease: lease, begun: asked, tx: uuid.NewString(),
 		sourceProbe: l.source.started(), sinkProbe: l.sink.started(),
 	}
-	r.renewed(asked.Add(l.cfg.Lease))
+	r.renewed(asked.Add(min(l.cfg.Lease, lease.Until.Sub(asked)))) // it may be older than that
 	r.enter(fetching, asked)
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	return r
