@@ -38,6 +38,7 @@ func benchAll(b *testing.B, open func(*testing.B) work.Store) {
 	for _, batch := range []int{1, 100, 500} {
 		b.Run(fmt.Sprintf("lease+finish/batch=%d", batch), func(b *testing.B) { benchRun(b, open(b), batch) })
 	}
+	b.Run("once/batch=100", func(b *testing.B) { benchOnce(b, open(b), 100) })
 	for _, callers := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("mark/callers=%d", callers), func(b *testing.B) { benchMarkers(b, open(b), callers) })
 	}
@@ -85,6 +86,23 @@ func benchRun(b *testing.B, s work.Store, batch int) {
 		require.Len(b, leases, batch)
 		for i, l := range leases {
 			outcomes[i] = work.Outcome{Lease: l, Result: work.Done, Present: true, Next: time.Now()} // due again
+		}
+		_, err = s.Finish(b.Context(), outcomes)
+		require.NoError(b, err)
+	}
+	perRow(b, batch)
+}
+
+// benchOnce marks rows that are new and runs them, once.
+func benchOnce(b *testing.B, s work.Store, batch int) {
+	outcomes := make([]work.Outcome, batch)
+	for i := 0; b.Loop(); i++ {
+		fill(b, s, i*batch, batch, time.Time{})
+		leases, err := s.Lease(b.Context(), work.LeaseRequest{Flow: "people", Owner: "me", N: batch, TTL: time.Minute})
+		require.NoError(b, err)
+		require.Len(b, leases, batch)
+		for i, l := range leases {
+			outcomes[i] = work.Outcome{Lease: l, Result: work.Done, Present: true, Fingerprint: []byte("0123456789abcdef"), Summary: "created"}
 		}
 		_, err = s.Finish(b.Context(), outcomes)
 		require.NoError(b, err)
