@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"maps"
 	"math"
 	"slices"
@@ -22,16 +23,21 @@ var defaultLimits = limits{resting: 10_000, back: 1000, rows: 40_000, journal: 3
 
 const (
 	// The values have no numbers: the driver would look each of them up by its name.
-	sqlValues = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
+	sqlIdleValues = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
+	sqlValues     = sqlIdleValues + `, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 
-	sqlNames = `dirty, done, due, priority, attempts, deferrals, first_failure, last_failure, failure_group,
-	parked, present, applied, fingerprint, finished, last_result, summary,
-	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops,
-	token, lease_owner, lease_until, leased, renewed`
+	// Of rows that are idle, the other columns have their defaults.
+	sqlIdleNames = `dirty, done, priority, present, applied, fingerprint, finished, last_result, summary,
+	cause_kind, cause_event_id, cause_time, cause_routing_key, cause_trace, cause_hops, leased`
+
+	sqlNames = sqlIdleNames + `, due, attempts, deferrals, first_failure, last_failure, failure_group, parked,
+	token, lease_owner, lease_until, renewed`
 
 	sqlUpdate = `UPDATE konnektor_work SET (` + sqlNames + `) = (` + sqlValues + `) WHERE rid = ?`
 
 	sqlInsert = `INSERT INTO konnektor_work (` + sqlNames + `, flow, type, id) VALUES (` + sqlValues + `, ?, ?, ?)`
+
+	sqlInsertIdle = `INSERT INTO konnektor_work (` + sqlIdleNames + `, flow, type, id) VALUES (` + sqlIdleValues + `, ?, ?, ?)`
 
 	sqlRID = `SELECT rid FROM konnektor_work WHERE flow = $1 AND type = $2 AND id = $3`
 
@@ -40,13 +46,19 @@ const (
 	sqlAddLater = `INSERT INTO konnektor_later (rid, at, flow) VALUES ($1, $2, $3)`
 )
 
-// values are a row's columns as sqlNames has them.
-func (r *hotRow) values() []any {
-	return append(make([]any, 0, 30),
-		r.dirty, r.done, r.due.column(), int64(r.priority), int64(r.attempts), int64(r.deferrals), r.first.column(), r.last.column(), r.group,
-		flagOf(r.parked), flagOf(r.present), r.applied.column(), blobOrNull(r.fingerprint), r.finished.column(), string(r.result), r.summary,
-		r.cause.Kind, r.cause.EventID, r.caused.column(), r.cause.RoutingKey, r.cause.Trace, int64(r.cause.Hops),
-		textOrNull(r.token), r.owner, r.until.column(), r.leased, flagOf(r.renewed),
+// appendIdle appends a row's columns as sqlIdleNames has them.
+func (r *hotRow) appendIdle(to []any) []any {
+	return append(to,
+		r.dirty, r.done, int64(r.priority), flagOf(r.present), r.applied.column(), blobOrNull(r.fingerprint), r.finished.column(), string(r.result), r.summary,
+		r.cause.Kind, r.cause.EventID, r.caused.column(), r.cause.RoutingKey, r.cause.Trace, int64(r.cause.Hops), r.leased,
+	)
+}
+
+// appendAll appends a row's columns as sqlNames has them.
+func (r *hotRow) appendAll(to []any) []any {
+	return append(r.appendIdle(to),
+		r.due.column(), int64(r.attempts), int64(r.deferrals), r.first.column(), r.last.column(), r.group, flagOf(r.parked),
+		textOrNull(r.token), r.owner, r.until.column(), flagOf(r.renewed),
 	)
 }
 
@@ -64,7 +76,7 @@ func (ss *session) write(r *hotRow) error {
 	}
 	var err error
 	if rid != 0 {
-		_, err = ss.stmt(sqlUpdate).ExecContext(ss.ctx, append(r.values(), rid)...)
+		_, err = ss.exec(sqlUpdate, append(r.appendAll(ss.args[:0]), rid))
 	} else {
 		rid, err = ss.insert(r)
 	}
@@ -83,11 +95,21 @@ func (ss *session) write(r *hotRow) error {
 }
 
 func (ss *session) insert(r *hotRow) (rid int64, err error) {
-	result, err := ss.stmt(sqlInsert).ExecContext(ss.ctx, append(r.values(), r.id.flow, r.id.key.Type, r.id.key.ID)...)
+	query, values := sqlInsertIdle, r.appendIdle(ss.args[:0])
+	if r.free() != 0 || !r.fresh() {
+		query, values = sqlInsert, r.appendAll(ss.args[:0])
+	}
+	result, err := ss.exec(query, append(values, r.id.flow, r.id.key.Type, r.id.key.ID))
 	if err != nil {
 		return 0, err
 	}
 	return result.LastInsertId()
+}
+
+// exec runs a statement with values, whose memory is used again.
+func (ss *session) exec(query string, values []any) (sql.Result, error) {
+	ss.args = values
+	return ss.stmt(query).ExecContext(ss.ctx, values...)
 }
 
 // fold writes rows back to the table, those that have changed.
@@ -135,7 +157,10 @@ func (ss *session) tidy() error {
 		if len(back) < some/2 {
 			return ss.foldAll()
 		}
-		return ss.foldSome(back)
+		if err := ss.foldSome(back); err != nil {
+			return err
+		}
+		return ss.trim(back)
 	}
 	over := h.resting.len() - ss.limits.resting
 	if over < 0 {
@@ -145,11 +170,14 @@ func (ss *session) tidy() error {
 		return h.rows[r.id] == r && r.rests(millisOf(time.Now()))
 	})
 	ss.committed = append(ss.committed, func() { h.resting.drop(seen) })
-	return ss.foldSome(back)
+	if err := ss.foldSome(back); err != nil || seen < len(h.resting.pass) {
+		return err // what is left of the pass is as old as what went back
+	}
+	return ss.trim(back)
 }
 
 // foldSome writes rows back. When the session's transaction is committed, they are
-// no longer in memory, nor in the journal what is before the first of the others.
+// no longer in memory.
 func (ss *session) foldSome(back []*hotRow) error {
 	if len(back) == 0 {
 		return nil
@@ -157,13 +185,27 @@ func (ss *session) foldSome(back []*hotRow) error {
 	if err := ss.fold(slices.Clone(back)); err != nil {
 		return err
 	}
-	h := ss.hot
+	ss.committed = append(ss.committed, func() {
+		for _, r := range back {
+			ss.hot.drop(r)
+		}
+		clear(ss.hot.cold) // the table has changed
+	})
+	return nil
+}
+
+// trim deletes what is in the journal before the first row in memory, but for those
+// that have just gone back.
+func (ss *session) trim(back []*hotRow) error {
+	if err := ss.begin(); err != nil {
+		return err
+	}
 	gone := make(map[*hotRow]bool, len(back))
 	for _, r := range back {
 		gone[r] = true
 	}
 	least := int64(math.MaxInt64)
-	for _, r := range h.rows {
+	for _, r := range ss.hot.rows {
 		if r.seq != 0 && r.seq < least && !gone[r] {
 			least = r.seq
 		}
@@ -171,13 +213,7 @@ func (ss *session) foldSome(back []*hotRow) error {
 	if _, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, least); err != nil {
 		return err
 	}
-	ss.committed = append(ss.committed, func() {
-		for _, r := range back {
-			h.drop(r)
-		}
-		h.entries.trim(least)
-		clear(h.cold) // the table has changed
-	})
+	ss.committed = append(ss.committed, func() { ss.hot.entries.trim(least) })
 	return nil
 }
 

@@ -30,6 +30,7 @@ type hot struct {
 	resting resting
 
 	entries entries
+	before  []before // empty, to be used again
 }
 
 func newHot() *hot {
@@ -187,6 +188,12 @@ func (ss *session) done() {
 	for _, do := range ss.committed {
 		do()
 	}
+}
+
+// end leaves its memory to the next session.
+func (ss *session) end() {
+	clear(ss.before)
+	ss.hot.before = ss.before[:0]
 }
 
 // held returns the row of a lease, nil if the lease is lost.

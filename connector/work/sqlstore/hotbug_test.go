@@ -43,15 +43,15 @@ WHERE seq < (SELECT max(seq) FROM konnektor_journal) ORDER BY seq`},
 	{name: "dates that are over stay", query: sqlClearLater, instead: `SELECT $1`},
 	{name: "an outcome goes over a newer mark", args: func(query string, args []driver.NamedValue) {
 		if query == sqlUpdate || query == sqlInsert {
-			const dirty, due, leased = 0, 2, 25
-			if finished := args[13].Value; finished != nil && args[dirty].Value.(int64) > args[leased].Value.(int64) {
+			const dirty, due, leased = 0, 16, 15
+			if finished := args[6].Value; finished != nil && args[dirty].Value.(int64) > args[leased].Value.(int64) {
 				args[dirty].Value, args[due].Value = args[leased].Value, nil
 			}
 		}
 	}},
 	{name: "the fingerprint stays behind", args: func(query string, args []driver.NamedValue) {
 		if query == sqlUpdate {
-			args[12].Value = nil
+			args[5].Value = nil
 		}
 	}},
 	{name: "what is in memory is leased from the table as well", after: func(s *SQLite) { clear(s.hot.byRID) }},

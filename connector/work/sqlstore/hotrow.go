@@ -78,10 +78,15 @@ type promise struct {
 
 // promise returns what the file has of the row once this state is stored.
 func (r *rowState) promise() promise {
-	if r.parked || r.attempts != 0 || r.deferrals != 0 || r.first != 0 || r.last != 0 || r.group != "" {
+	if !r.fresh() {
 		return promise{}
 	}
 	return promise{r.due, r.priority}
+}
+
+// fresh reports whether nothing is known of failures.
+func (r *rowState) fresh() bool {
+	return !r.parked && r.attempts == 0 && r.deferrals == 0 && r.first == 0 && r.last == 0 && r.group == ""
 }
 
 // covers reports whether a mark need not be stored: it is for now, and if the

@@ -49,7 +49,7 @@ const fewRows = 10_000
 
 // prepared are the statements of [session.stmt].
 var prepared = []string{
-	sqlHotByID, sqlHotByRID, sqlLevels, sqlCold, sqlAppend, sqlTrim, sqlRID, sqlInsert, sqlUpdate, sqlClearLater, sqlAddLater,
+	sqlHotByID, sqlHotByRID, sqlLevels, sqlCold, sqlAppend, sqlTrim, sqlRID, sqlInsert, sqlInsertIdle, sqlUpdate, sqlClearLater, sqlAddLater,
 	sqlGet, sqlGetLater, sqlListParked, sqlListMany, sqlListFew, sqlAreFew, sqlUpcomingDue, sqlUpcomingLater,
 	sqlCountAll, sqlCountReady, sqlParkedGroups, sqlPruneIdle, sqlPruneParked, sqlOfEntity, sqlDelete,
 	sqlReject, sqlListRejected, sqlGetRejected, sqlDeleteRejected, sqlPruneRejected,

@@ -222,6 +222,7 @@ type session struct {
 	bound  map[string]*sql.Stmt // those that the transaction has used
 	hot    *hot
 	limits limits
+	args   []any // of a statement, to be used again
 
 	// What has to be undone in memory if the transaction fails: rows as they
 	// were, in the order in which they were changed first. And what has to be done
@@ -280,7 +281,8 @@ func (s *SQLite) hold(ctx context.Context, what string, f func(*session) error) 
 		return err
 	}
 	defer func() { _ = conn.Close() }() // gives it back, or was discarded
-	ss := &session{ctx: context.WithoutCancel(ctx), conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits}
+	ss := &session{ctx: context.WithoutCancel(ctx), conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits, before: s.hot.before}
+	defer ss.end()
 	if err := s.try(ss, f); err != nil {
 		ss.undo()
 		return err
