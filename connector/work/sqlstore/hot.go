@@ -69,7 +69,7 @@ WHERE flow = $1 AND type = $2 AND id IN (SELECT value FROM json_each($3))`
 WHERE rid IN (SELECT value FROM json_each($1))`
 )
 
-// load reads rows of the table that are not in memory.
+// load reads rows of the table that are not in memory. Rows may come twice in ids.
 func (ss *session) load(ids []rowID) error {
 	type group struct{ flow, typ string }
 	groups := make(map[group][]string)

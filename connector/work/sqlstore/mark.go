@@ -24,13 +24,9 @@ func (s *SQLite) Mark(ctx context.Context, marks []work.Mark) ([]int64, error) {
 }
 
 func idsOf(marks []work.Mark) []rowID {
-	seen := make(map[rowID]bool, len(marks))
-	ids := make([]rowID, 0, len(marks))
-	for _, m := range marks {
-		if id := (rowID{m.Flow, m.Key}); !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
-		}
+	ids := make([]rowID, len(marks))
+	for i, m := range marks {
+		ids[i] = rowID{m.Flow, m.Key}
 	}
 	return ids
 }
