@@ -32,7 +32,8 @@ type aheadQueue struct {
 }
 
 type aheadLease struct {
-	work.Lease
+	*work.Lease
+
 	since time.Time // by our clock
 }
 
@@ -92,7 +93,8 @@ func (h *held) room(req work.LeaseRequest, now time.Time) int {
 func (h *held) keep(owner string, leases []work.Lease, asked time.Time) (late []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, l := range leases {
+	for i := range leases {
+		l := &leases[i]
 		id := rowID{l.Flow, l.Key}
 		row := h.rows[id]
 		if row == nil || row.token != l.Token {
@@ -101,7 +103,7 @@ func (h *held) keep(owner string, leases []work.Lease, asked time.Time) (late []
 		q := h.ahead[holder{l.Flow, owner}]
 		if q == nil {
 			h.endLocked(id, row)
-			late = append(late, l)
+			late = append(late, *l)
 			continue
 		}
 		row.ahead = true
@@ -129,7 +131,7 @@ func (q *aheadQueue) sort() {
 	}
 }
 
-func compareRank(a, b work.Lease) int {
+func compareRank(a, b *work.Lease) int {
 	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due))
 }
 
@@ -168,7 +170,7 @@ func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []w
 	for _, l := range q.leases[:n] {
 		row := h.rows[rowID{l.Flow, l.Key}]
 		if row != nil && row.ahead && row.token == l.Token && row.holds(now) {
-			leases = append(leases, row.begin(l.Lease, now))
+			leases = append(leases, row.begin(*l.Lease, now))
 		}
 	}
 	q.leases = q.leases[n:]
@@ -177,7 +179,7 @@ func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []w
 		live++
 	}
 	leases = append(leases, more[:live]...)
-	slices.SortStableFunc(leases, compareRank)
+	slices.SortStableFunc(leases, func(a, b work.Lease) int { return compareRank(&a, &b) })
 	return append(leases, more[live:]...)
 }
 
@@ -260,7 +262,7 @@ func (h *held) unkeepLocked(q *aheadQueue, wanted func(aheadLease) bool) (leases
 		id := rowID{l.Flow, l.Key}
 		if row := h.rows[id]; row != nil && row.token == l.Token {
 			h.endLocked(id, row)
-			leases = append(leases, l.Lease)
+			leases = append(leases, *l.Lease)
 		}
 		return true
 	})

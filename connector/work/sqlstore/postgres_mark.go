@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -158,8 +157,13 @@ type rowID struct {
 }
 
 func (id rowID) compare(other rowID) int {
-	return cmp.Or(strings.Compare(id.flow, other.flow), strings.Compare(id.key.Type, other.key.Type),
-		strings.Compare(id.key.ID, other.key.ID))
+	if c := strings.Compare(id.flow, other.flow); c != 0 {
+		return c
+	}
+	if c := strings.Compare(id.key.Type, other.key.Type); c != 0 {
+		return c
+	}
+	return strings.Compare(id.key.ID, other.key.ID)
 }
 
 // validate reports why PostgreSQL cannot keep the row.
