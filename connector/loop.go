@@ -95,14 +95,16 @@ func (l *loop) loop(ctx, runCtx context.Context) {
 		}
 		l.wait(ctx, again)
 	}
-	if l.ahead {
-		l.giveBack(runCtx)
-	}
+	l.giveBack(runCtx)
 }
 
 // giveBack gives back what was leased ahead of its run, so that others need not
 // wait for the end of the leases.
 func (l *loop) giveBack(runCtx context.Context) {
+	if !l.ahead {
+		return
+	}
+	l.ahead = false
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(runCtx), l.cfg.Lease/6)
 	defer cancel()
 	if _, err := l.cfg.Store.Lease(ctx, work.LeaseRequest{Flow: l.flow.name, Owner: l.owner}); err != nil {
@@ -148,9 +150,6 @@ const (
 	// maxUncommitted is how many runs more than workers may wait for the commit
 	// of their outcomes, so that a slow commit holds up nobody.
 	maxUncommitted = maxBatch
-	// maxAhead is how many rows are leased ahead of their runs during a tide: what
-	// comes while they wait for further marks, and some more.
-	maxAhead = 40_000
 )
 
 // permit returns how many runs may start now. If it is none, it returns when to
@@ -181,6 +180,9 @@ func (l *loop) permit() (allowed int, again time.Time) {
 func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	allowed, again := l.permit()
 	if allowed <= 0 {
+		if time.Since(l.asked) > l.cfg.Lease/8 {
+			l.giveBack(runCtx)
+		}
 		return again, nil
 	}
 	if l.more && allowed < l.flow.workers/shareOfLease && time.Since(l.asked) < shareWait {
@@ -195,7 +197,7 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 		if time.Now().Before(l.rest) {
 			return l.rest, nil
 		}
-		req.Waited, req.Ahead = l.flow.gather, maxAhead
+		req.Waited, req.Ahead = l.flow.gather, l.pace.within(l.cfg.Lease/8)
 	}
 	if l.turns++; l.turns%byAgeEvery == 0 {
 		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge

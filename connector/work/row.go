@@ -152,11 +152,11 @@ type LeaseRequest struct {
 	// come meanwhile.
 	Waited time.Duration
 	// Ahead is how many more rows of at least Live priority a store may lease to
-	// Owner and keep for later requests, which are given them first: to lease many at
-	// once costs less, and so do the marks of a row that is leased. A row that is
-	// kept has no run: marks that come before it is given belong to its run, it has
-	// waited since it was leased, and after a quarter of TTL it is given back. So
-	// are all once a request has neither N nor Ahead. A store may also ignore it.
+	// Owner and keep for later requests: to lease many at once costs less, and so do
+	// the marks of a row that is leased. A row that is kept has no run: marks that
+	// come before it is given belong to its run, and after an eighth of TTL a
+	// request gives it back, for others to have it. So does one with neither N nor
+	// Ahead, with all of them. A store may ignore it.
 	Ahead int
 }
 

@@ -15,14 +15,16 @@ type holder struct{ flow, owner string }
 
 func holderOf(req work.LeaseRequest) holder { return holder{req.Flow, req.Owner} }
 
-// aheadQueue are the rows that were leased ahead of their runs for one holder, in the
-// order in which they are to be given. They are held as well: marks that come
-// before their runs cost nothing.
+// aheadQueue are the rows that were leased ahead of their runs for one holder, in
+// the order in which they are to be given. They are held as well: marks that
+// come before their runs cost nothing.
 type aheadQueue struct {
-	leases []aheadLease
-	mixed  bool      // not in order
-	asked  time.Time // when rows were leased ahead last
-	old    time.Time // when the first may have been kept for too long
+	leases []aheadLease // also of rows that have left the queue meanwhile
+	rows   int          // that have not
+	mixed  bool         // the leases are not in order
+	asked  time.Time    // when rows were leased ahead last
+	old    time.Time    // when the first may have been kept for too long
+	rest   time.Time    // before when none are leased ahead: it had some for too long
 
 	// Of the last request.
 
@@ -31,20 +33,24 @@ type aheadQueue struct {
 	heard time.Time
 }
 
+// aheadLease is a lease that was taken at a time, of a row that has been due since
+// another, by our clock.
 type aheadLease struct {
 	*work.Lease
 
-	since time.Time // by our clock
+	taken, since time.Time
 }
 
 const (
-	// aheadEvery is how often rows are leased ahead while there are enough: the
-	// more of them come at once, the less each costs.
-	aheadEvery = 10 * time.Millisecond
+	// aheadEvery is how often rows are leased ahead while there are enough, and
+	// aheadAtOnce how many in one statement: the more of them come at once, the
+	// less each costs, but it must not take long.
+	aheadEvery  = 10 * time.Millisecond
+	aheadAtOnce = 1000
 
-	// keepFor is for which part of its lease a row is kept: enough must be left
-	// for the run until it renews its lease.
-	keepFor = 4
+	// keepFor is for which part of its lease a row is kept. What is left must
+	// be enough for a run to try twice to renew it.
+	keepFor = 8
 
 	sqlPostgresGiveBack = `UPDATE {schema}.work AS w SET
 	due = least(w.due, o.due), lease_owner = '', lease_until = NULL, renewed = false
@@ -73,66 +79,120 @@ func (h *held) hears(req work.LeaseRequest, now time.Time) {
 	q.most, q.ttl, q.heard = req.Ahead, req.TTL, now
 }
 
-// room returns how many rows are to be leased ahead now.
-func (h *held) room(req work.LeaseRequest, now time.Time) int {
-	if req.Ahead <= 0 || req.Order == work.ByAge {
+// room returns how many more rows may be leased ahead.
+func (q *aheadQueue) room(now time.Time) int {
+	if now.Before(q.rest) {
 		return 0
 	}
+	return max(0, q.most-q.rows)
+}
+
+// wants returns how many rows are to be leased ahead now, none if there are enough
+// for a while.
+func (h *held) wants(req work.LeaseRequest, now time.Time) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.ahead[holderOf(req)]
-	if q == nil || q.ready(req, now) >= req.N && now.Sub(q.asked) < aheadEvery {
+	if q == nil || req.Order == work.ByAge || q.room(now) == 0 || now.Sub(q.asked) < aheadEvery && h.readyLocked(q, req, now) >= req.N {
 		return 0
 	}
 	q.asked = now
-	return req.N + req.Ahead - len(q.leases)
+	return min(q.room(now)+max(0, req.N), aheadAtOnce)
 }
 
-// keep keeps leases that were asked for at a time. It returns those for which
-// nobody is there any more.
-func (h *held) keep(owner string, leases []work.Lease, asked time.Time) (late []work.Lease) {
+// keep notes leases that were asked for at a time, to be given later. By the
+// database's clock it was then now. It returns those for whom nobody is there
+// any more.
+func (h *held) keep(owner string, leases []work.Lease, asked, now time.Time, ttl time.Duration) (late []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.givenLocked(leases, asked, ttl)
 	for i := range leases {
 		l := &leases[i]
 		id := rowID{l.Flow, l.Key}
 		row := h.rows[id]
-		if row == nil || row.token != l.Token {
-			continue // it has ended
-		}
 		q := h.ahead[holder{l.Flow, owner}]
 		if q == nil {
 			h.endLocked(id, row)
 			late = append(late, *l)
 			continue
 		}
-		row.ahead = true
-		q.add(aheadLease{l, asked})
+		row.ahead, row.due = q, l.Due
+		q.add(aheadLease{l, asked, asked.Add(l.Due.Sub(now))})
 	}
 	for _, q := range h.ahead {
-		q.sort()
+		if q.mixed {
+			slices.SortStableFunc(q.leases, func(a, b aheadLease) int { return compareRank(a.Lease, b.Lease) })
+			q.mixed = false
+		}
 	}
 	return late
 }
 
 func (q *aheadQueue) add(l aheadLease) {
-	if n := len(q.leases); n == 0 {
-		q.old = l.since.Add(q.ttl / keepFor)
-	} else if compareRank(q.leases[n-1].Lease, l.Lease) > 0 {
+	if q.rows == 0 {
+		q.leases, q.old = nil, l.taken.Add(q.ttl/keepFor)
+	}
+	if n := len(q.leases); n > 0 && compareRank(q.leases[n-1].Lease, l.Lease) > 0 {
 		q.mixed = true
 	}
 	q.leases = append(q.leases, l)
-}
-
-func (q *aheadQueue) sort() {
-	if q.mixed {
-		slices.SortStableFunc(q.leases, func(a, b aheadLease) int { return compareRank(a.Lease, b.Lease) })
-		q.mixed = false
-	}
+	q.rows++
 }
 
 func compareRank(a, b *work.Lease) int {
 	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due))
+}
+
+// aheadLocked returns the row of a lease in a queue, nil if it has left the queue.
+func (h *held) aheadLocked(q *aheadQueue, l aheadLease) *heldRow {
+	if row := h.rows[rowID{l.Flow, l.Key}]; row != nil && row.ahead == q && row.token == l.Token {
+		return row
+	}
+	return nil
+}
+
+// dequeue takes a row out of its queue.
+func (r *heldRow) dequeue() {
+	if r.ahead != nil {
+		r.ahead.rows--
+		r.ahead = nil
+	}
+}
+
+// keeps reports whether rows of a flow are kept.
+func (h *held) keeps(flow string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for of, q := range h.ahead {
+		if of.flow == flow && q.rows > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// count counts rows that are kept as due.
+func (h *held) count(stats map[string]map[work.State]work.Stat) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for of, q := range h.ahead {
+		running, due := stats[of.flow][work.Running], stats[of.flow][work.Due]
+		kept := min(q.rows, running.Rows) // it may have changed since the database counted
+		if kept == 0 {
+			continue
+		}
+		first := slices.IndexFunc(q.leases, func(l aheadLease) bool { return h.aheadLocked(q, l) != nil })
+		if since := q.leases[first].Due; due.Rows == 0 || since.Before(due.Oldest) {
+			due.Oldest = since
+		}
+		running.Rows -= kept
+		due.Rows += kept
+		stats[of.flow][work.Due] = due
+		if stats[of.flow][work.Running] = running; running.Rows == 0 {
+			delete(stats[of.flow], work.Running)
+		}
+	}
 }
 
 // ready returns how many rows that are kept can be given, at most as many as
@@ -141,17 +201,19 @@ func (h *held) ready(req work.LeaseRequest, now time.Time) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if q := h.ahead[holderOf(req)]; q != nil {
-		return q.ready(req, now)
+		return h.readyLocked(q, req, now)
 	}
 	return 0
 }
 
-func (q *aheadQueue) ready(req work.LeaseRequest, now time.Time) (n int) {
-	if req.Order == work.ByAge {
-		return 0
-	}
-	for n < min(req.N, len(q.leases)) && now.Sub(q.leases[n].since) >= req.Waited {
-		n++
+func (h *held) readyLocked(q *aheadQueue, req work.LeaseRequest, now time.Time) (n int) {
+	for _, l := range q.leases {
+		if n >= req.N || now.Sub(l.since) < req.Waited {
+			break
+		}
+		if h.aheadLocked(q, l) != nil {
+			n++
+		}
 	}
 	return n
 }
@@ -161,19 +223,30 @@ func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []w
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.ahead[holderOf(req)]
-	if q == nil {
+	if q == nil || q.rows == 0 {
 		return more
 	}
-	req.N -= len(more)
-	n := q.ready(req, now)
-	leases := make([]work.Lease, 0, n+len(more))
-	for _, l := range q.leases[:n] {
-		row := h.rows[rowID{l.Flow, l.Key}]
-		if row != nil && row.ahead && row.token == l.Token && row.holds(now) {
-			leases = append(leases, row.begin(*l.Lease, now))
+	var leases []work.Lease
+	for len(leases)+len(more) < req.N && len(q.leases) > 0 && now.Sub(q.leases[0].since) >= req.Waited {
+		l := q.leases[0]
+		q.leases = q.leases[1:]
+		row := h.aheadLocked(q, l)
+		if row == nil {
+			continue
+		}
+		row.dequeue()
+		if deadline.Left(now, row.until) > q.ttl/2 { // or nothing is made of it until it ends
+			leases = append(leases, row.begin(*l.Lease, now, q.ttl))
 		}
 	}
-	q.leases = q.leases[n:]
+	if q.rows == 0 {
+		q.leases = nil
+	}
+	if req.Order == work.ByAge {
+		leases = append(leases, more...)
+		slices.SortStableFunc(leases, func(a, b work.Lease) int { return a.Due.Compare(b.Due) })
+		return leases
+	}
 	live := 0
 	for live < len(more) && more[live].Priority >= work.Live {
 		live++
@@ -184,9 +257,9 @@ func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []w
 }
 
 // begin returns the lease as of now: marks that have come belong to the run.
-func (r *heldRow) begin(l work.Lease, now time.Time) work.Lease {
-	r.ahead = false
-	l.Until = time.UnixMilli(now.Add(deadline.Left(now, r.until)).UnixMilli()).UTC()
+func (r *heldRow) begin(l work.Lease, now time.Time, ttl time.Duration) work.Lease {
+	l.Until = time.UnixMilli(now.Add(deadline.Left(now, r.until) + ttl/leaseMargin).UnixMilli()).UTC()
+	r.written = false
 	if r.marks.n == 0 {
 		return l
 	}
@@ -198,102 +271,103 @@ func (r *heldRow) begin(l work.Lease, now time.Time) work.Lease {
 	return l
 }
 
-// unkeepOld takes out the rows that were kept for too long.
+// unkeepOld takes out the rows that were kept for too long, and those that soon
+// will have been.
 func (h *held) unkeepOld(req work.LeaseRequest, now time.Time) (leases []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.ahead[holderOf(req)]
-	if q == nil || len(q.leases) == 0 || now.Before(q.old) {
+	if q == nil || q.rows == 0 || now.Before(q.old) {
 		return nil
 	}
 	q.old = now.Add(req.TTL / keepFor)
-	return h.unkeepLocked(q, func(l aheadLease) bool {
-		old := l.since.Add(req.TTL / keepFor)
-		if now.Before(old) && old.Before(q.old) {
-			q.old = old
+	for _, l := range q.leases {
+		switch row := h.aheadLocked(q, l); {
+		case row == nil:
+		case now.Sub(l.taken) >= req.TTL/keepFor/2:
+			leases = append(leases, h.unkeepLocked(rowID{l.Flow, l.Key}, row))
+		case l.taken.Add(req.TTL / keepFor).Before(q.old):
+			q.old = l.taken.Add(req.TTL / keepFor)
 		}
-		return !now.Before(old)
-	})
+	}
+	if len(leases) > 0 {
+		q.rest = now.Add(req.TTL / keepFor) // others shall have them
+	}
+	return leases
 }
 
 // leave takes out the rows of a holder who goes.
-func (h *held) leave(of holder) []work.Lease {
+func (h *held) leave(of holder) (leases []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	q := h.ahead[of]
-	if q == nil {
-		return nil
+	if q := h.ahead[of]; q != nil {
+		for _, l := range q.leases {
+			if row := h.aheadLocked(q, l); row != nil {
+				leases = append(leases, h.unkeepLocked(rowID{l.Flow, l.Key}, row))
+			}
+		}
+		delete(h.ahead, of)
 	}
-	delete(h.ahead, of)
-	return h.unkeepLocked(q, func(aheadLease) bool { return true })
+	return leases
 }
 
-// unkeep takes out rows that were not given yet.
+// unkeep takes out those rows that were not given yet.
 func (h *held) unkeep(wanted func(rowID) bool) (leases []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, q := range h.ahead {
-		leases = append(leases, h.unkeepLocked(q, func(l aheadLease) bool { return wanted(rowID{l.Flow, l.Key}) })...)
+	for id, row := range h.rows {
+		if row.ahead != nil && wanted(id) {
+			leases = append(leases, h.unkeepLocked(id, row))
+		}
 	}
 	return leases
 }
 
 // unkeepRows takes out those of some rows that were not given yet.
-func (h *held) unkeepRows(ids []rowID) []work.Lease {
+func (h *held) unkeepRows(ids []rowID) (leases []work.Lease) {
 	h.mu.Lock()
-	ids = slices.DeleteFunc(ids, func(id rowID) bool {
-		row := h.rows[id]
-		return row == nil || !row.ahead
-	})
-	h.mu.Unlock()
-	if len(ids) == 0 {
-		return nil
+	defer h.mu.Unlock()
+	for _, id := range ids {
+		if row := h.rows[id]; row != nil && row.ahead != nil {
+			leases = append(leases, h.unkeepLocked(id, row))
+		}
 	}
-	return h.unkeep(func(id rowID) bool { return slices.Contains(ids, id) })
+	return leases
 }
 
-// unkeepLocked takes out rows that were not given yet. They are held no longer:
-// from now on their marks are written.
-func (h *held) unkeepLocked(q *aheadQueue, wanted func(aheadLease) bool) (leases []work.Lease) {
-	q.leases = slices.DeleteFunc(q.leases, func(l aheadLease) bool {
-		if !wanted(l) {
-			return false
-		}
-		id := rowID{l.Flow, l.Key}
-		if row := h.rows[id]; row != nil && row.token == l.Token {
-			h.endLocked(id, row)
-			leases = append(leases, *l.Lease)
-		}
-		return true
-	})
-	return leases
+// unkeepLocked takes out a row that was not given yet. It is held no longer: from
+// now on its marks are written.
+func (h *held) unkeepLocked(id rowID, row *heldRow) work.Lease {
+	l := work.Lease{Flow: id.flow, Key: id.key, Token: row.token, Due: row.due}
+	h.endLocked(id, row)
+	return l
 }
 
 // leaseAhead leases rows and keeps them.
 func (p *Postgres) leaseAhead(ctx context.Context, req work.LeaseRequest) error {
 	query := req
-	query.N, query.Waited = p.held.room(req, time.Now()), 0
-	if query.N <= 0 {
+	if query.N, query.Waited = p.held.wants(req, time.Now()), 0; query.N == 0 {
 		return nil
 	}
-	leases, asked, err := p.lease(ctx, query, work.Live)
+	leases, asked, now, err := p.lease(ctx, query, work.Live)
 	if err != nil {
 		return err
 	}
-	return p.giveBack(ctx, p.held.keep(req.Owner, leases, asked))
+	return p.giveBack(ctx, p.held.keep(req.Owner, leases, asked, now, req.TTL))
 }
 
 // giveBack lets others have rows that were leased, and had no run.
 func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) error {
-	if len(leases) == 0 {
-		return nil
-	}
 	slices.SortFunc(leases, func(a, b work.Lease) int { return rowID{a.Flow, a.Key}.compare(rowID{b.Flow, b.Key}) })
-	n := len(leases)
-	flows, types, ids, tokens, dues := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]*time.Time, n)
-	for i, l := range leases {
-		flows[i], types[i], ids[i], tokens[i], dues[i] = l.Flow, l.Key.Type, l.Key.ID, l.Token, instant(l.Due)
+	for some := range slices.Chunk(leases, aheadAtOnce) {
+		n := len(some)
+		flows, types, ids, tokens, dues := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]*time.Time, n)
+		for i, l := range some {
+			flows[i], types[i], ids[i], tokens[i], dues[i] = l.Flow, l.Key.Type, l.Key.ID, l.Token, instant(l.Due)
+		}
+		if _, err := p.change(ctx, "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues); err != nil {
+			return err
+		}
 	}
-	_, err := p.change(ctx, "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues)
-	return err
+	return nil
 }

@@ -19,49 +19,35 @@ type claims struct {
 	ttl    time.Duration
 	prefix string // of the tokens
 	asked  time.Time
-	leases []work.Lease
+	leases []work.Lease // all since the time of the statement
 }
 
 // claims chooses the marks that are to lease their rows, nil if there are none.
 func (h *held) claims(b *batch, now time.Time) (c *claims) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	flow, room := "", 0
-	for i, r := range b.rows {
-		if i == 0 || r.id.flow != flow {
-			flow = r.id.flow
-			room = h.claimRoomLocked(&c, flow, now)
+	for of, q := range h.ahead {
+		room := q.room(now)
+		if room == 0 || now.Sub(q.heard) > claimFor || c != nil && (c.owner != of.owner || c.ttl != q.ttl) {
+			continue
 		}
-		if room > 0 && r.held.n == 0 && len(r.dated) == 0 && *r.top >= int32(work.Live) {
-			r.claim = true
-			room--
+		if c == nil {
+			c = &claims{owner: of.owner, ttl: q.ttl, prefix: rand.Text() + "-"}
+		}
+		for _, r := range b.rows {
+			if r.id.flow == of.flow && room > 0 && r.held.n == 0 && len(r.dated) == 0 && *r.top >= int32(work.Live) {
+				r.claim = true
+				room--
+			}
 		}
 	}
 	return c
 }
 
-// claimRoomLocked returns how many rows of a flow can be claimed, for the owner of
-// c, who is found if there is none yet.
-func (h *held) claimRoomLocked(c **claims, flow string, now time.Time) int {
-	for of, q := range h.ahead {
-		room := q.most - len(q.leases)
-		if of.flow != flow || room <= 0 || now.Sub(q.heard) > claimFor {
-			continue
-		}
-		if *c == nil {
-			*c = &claims{owner: of.owner, ttl: q.ttl, prefix: rand.Text() + "-"}
-		}
-		if of.owner == (*c).owner && q.ttl == (*c).ttl {
-			return room
-		}
-	}
-	return 0
-}
+// reset forgets what came of a try that failed.
+func (c *claims) reset(asked time.Time) { c.leases, c.asked = nil, asked }
 
-// begin forgets what came of a try that failed.
-func (c *claims) begin(asked time.Time) { c.leases, c.asked = nil, asked }
-
-// args returns the arguments of [sqlPostgresMarks] about claims.
+// args returns the arguments of sqlPostgresMark about claims.
 func (c *claims) args(rows []*markedRow) []any {
 	if c == nil {
 		return []any{[]bool(nil), []byte(nil), (*int64)(nil), (*string)(nil)}
@@ -82,4 +68,12 @@ func (c *claims) got(r *markedRow, l work.Lease) {
 	l.Flow, l.Key, l.Dirty, l.Cause = r.id.flow, r.id.key, r.dirty, storedCause(r.cause)
 	l.Until = time.UnixMilli(c.asked.UnixMilli() + c.ttl.Milliseconds()).UTC()
 	c.leases = append(c.leases, l)
+}
+
+// keepClaimed keeps what was claimed, see [held.keep].
+func (h *held) keepClaimed(c *claims) (late []work.Lease) {
+	if len(c.leases) == 0 {
+		return nil
+	}
+	return h.keep(c.owner, c.leases, c.asked, c.leases[0].Due, c.ttl)
 }

@@ -232,15 +232,22 @@ func (f *finish) part(ctx context.Context, q querier, template string, part fini
 	}
 	f.p.held.move(b)
 	f.fanOut = append(f.fanOut, b)
+	for i := range f.marks {
+		lease := f.outcomes[i].Lease
+		f.marks[i].older = f.marks[i].older || b.byID[rowID{lease.Flow, lease.Key}] != nil
+	}
 	return f.p.mark(ctx, q, b)
 }
 
 // undo takes back what was moved to the marks of outcomes that are not stored.
 func (f *finish) undo() {
 	for _, b := range f.fanOut {
-		f.p.held.giveBack(b)
+		f.p.held.takeBack(b.rows)
 	}
 	f.fanOut = nil
+	for i := range f.marks {
+		f.marks[i].older = false
+	}
 }
 
 // args returns the arguments of the statements and the outcome of each row.
@@ -289,7 +296,7 @@ func (f *finish) heldArgs(order []int) []any {
 			}
 			m := f.marks[i]
 			marks[num], ages[num], tops[num], seen[num] = m.marks.n, age(m.marks.since), m.marks.top, m.seen.n
-			if last := m.seen.and(m.marks); m.marks.n > 0 || m.seen.n > 0 && !m.later {
+			if last := m.seen.and(m.marks); !m.older && (m.marks.n > 0 || m.seen.n > 0 && !m.written) {
 				text := causeText(last.cause)
 				causes[num], causeTimes[num] = &text, instant(last.cause.Time)
 			}

@@ -1,8 +1,6 @@
 package sqlstore
 
 import (
-	"context"
-	"database/sql"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +31,7 @@ import (
 type held struct {
 	mu    sync.Mutex
 	rows  map[rowID]*heldRow
+	owing map[rowID]*heldRow // those whose leases have ended
 	ahead map[holder]*aheadQueue
 	// sweep is when to look for leases that have ended, zero while there are none.
 	sweep time.Time
@@ -45,8 +44,11 @@ type heldRow struct {
 	dirty int64     // as far as this store knows, without seen and marks
 	seen  heldMarks // that came before its run
 	marks heldMarks // that came since
-	later bool      // a mark was written during the run, after those seen
-	ahead bool      // it has no run yet, see aheadQueue
+	// written says that a mark was written during the run, after those seen.
+	written bool
+
+	ahead *aheadQueue // nil: it has a run
+	due   time.Time   // since when it could be leased, if it has none
 }
 
 // owed returns all marks that were not written.
@@ -91,10 +93,17 @@ func (r *heldRow) holds(now time.Time) bool {
 func (h *held) given(leases []work.Lease, asked time.Time, ttl time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.givenLocked(leases, asked, ttl)
+}
+
+func (h *held) givenLocked(leases []work.Lease, asked time.Time, ttl time.Duration) {
 	until := ends(asked, ttl)
 	for _, l := range leases {
-		r := h.rowLocked(rowID{l.Flow, l.Key})
-		r.token, r.until, r.dirty = l.Token, until, l.Dirty
+		id := rowID{l.Flow, l.Key}
+		r := h.rowLocked(id)
+		r.dequeue()
+		r.token, r.until, r.dirty, r.written = l.Token, until, l.Dirty, false
+		delete(h.owing, id)
 	}
 	if len(leases) > 0 {
 		h.sweepLocked(until)
@@ -150,12 +159,19 @@ func (h *held) renewed(leases []work.Lease, errs []error, until time.Time) {
 
 // endLocked notes that a lease has ended.
 func (h *held) endLocked(id rowID, r *heldRow) {
-	r.ahead = false
+	r.dequeue()
 	if r.token = ""; r.owed().n == 0 {
 		delete(h.rows, id)
 		return
 	}
-	h.sweep = time.Unix(0, 0) // marks are owed
+	h.oweLocked(id, r)
+}
+
+func (h *held) oweLocked(id rowID, r *heldRow) {
+	if h.owing == nil {
+		h.owing = make(map[rowID]*heldRow)
+	}
+	h.owing[id] = r
 }
 
 // absorb takes in those marks of a batch that need not be written, and moves to
@@ -219,20 +235,29 @@ func (h *held) moveLocked(r *markedRow, row *heldRow) {
 	if row.token == "" {
 		r.held = row.owed()
 		delete(h.rows, r.id)
+		delete(h.owing, r.id)
 		return
 	}
 	r.held, row.marks = row.marks, heldMarks{}
 	row.dirty += r.held.n
-	row.later = true
+	row.written = true
 }
 
-// take returns the marks of rows that are wanted, as a batch to write.
-func (h *held) take(wanted func(rowID, *heldRow) bool) *batch {
+// take returns the marks of rows as a batch to write: of those that are wanted, or
+// with nil of those whose leases have ended.
+func (h *held) take(wanted func(rowID) bool) *batch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	b := &batch{byID: make(map[rowID]*markedRow)}
-	for id, row := range h.rows {
-		if row.marks.n == 0 && (row.token != "" || row.seen.n == 0) || !wanted(id, row) {
+	rows := h.rows
+	if wanted == nil {
+		rows = h.owing
+	}
+	b := &batch{}
+	if len(rows) > 0 {
+		b.byID = make(map[rowID]*markedRow)
+	}
+	for id, row := range rows {
+		if row.token != "" && row.marks.n == 0 || wanted != nil && !wanted(id) {
 			continue
 		}
 		r := &markedRow{id: id}
@@ -245,23 +270,23 @@ func (h *held) take(wanted func(rowID, *heldRow) bool) *batch {
 	return b
 }
 
-// overdue reports whether there may be leases that have ended, and has them end.
-func (h *held) overdue(now time.Time) bool {
+// expire notes which leases have ended.
+func (h *held) expire(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.sweep.IsZero() || now.Before(h.sweep) {
-		return false
+		return
 	}
 	h.sweep = time.Time{}
 	for id, r := range h.rows {
 		switch {
+		case r.token == "":
 		case !r.holds(now):
 			h.endLocked(id, r)
 		default:
 			h.sweepLocked(r.until)
 		}
 	}
-	return true
 }
 
 // wrote notes the numbers that a batch's rows now have.
@@ -276,18 +301,18 @@ func (h *held) wrote(b *batch) {
 	}
 }
 
-// giveBack takes back what was moved to a batch that could not be written.
-func (h *held) giveBack(b *batch) {
+// takeBack takes back what was moved to rows of a batch that could not be written.
+func (h *held) takeBack(rows []*markedRow) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, r := range b.rows {
-		h.oweLocked(r.id, r.held)
+	for _, r := range rows {
+		h.unwrittenLocked(r.id, r.held)
 		r.held = heldMarks{}
 	}
 }
 
-// oweLocked keeps marks that were to be written and were not, or perhaps were.
-func (h *held) oweLocked(id rowID, marks heldMarks) {
+// unwrittenLocked keeps marks that were to be written and were not, or perhaps were.
+func (h *held) unwrittenLocked(id rowID, marks heldMarks) {
 	if marks.n == 0 {
 		return
 	}
@@ -295,7 +320,7 @@ func (h *held) oweLocked(id rowID, marks heldMarks) {
 	row.dirty = max(0, row.dirty-marks.n)
 	row.marks = marks.and(row.marks)
 	if row.token == "" {
-		h.sweep = time.Unix(0, 0)
+		h.oweLocked(id, row)
 	}
 }
 
@@ -303,7 +328,8 @@ func (h *held) oweLocked(id rowID, marks heldMarks) {
 // and those that came during it.
 type runMarks struct {
 	seen, marks heldMarks
-	later       bool // a mark was written after those seen
+	written     bool // a mark was written after those seen
+	older       bool // than a mark that another outcome of the call has made
 }
 
 // ending takes out the rows of leases that are to be finished, with their marks:
@@ -318,14 +344,16 @@ func (h *held) ending(outcomes []work.Outcome) []runMarks {
 		if row == nil || row.token != "" && row.token != o.Lease.Token {
 			continue
 		}
+		row.dequeue()
 		delete(h.rows, id)
+		delete(h.owing, id)
 		if row.owed().n == 0 {
 			continue
 		}
 		if marks == nil {
 			marks = make([]runMarks, len(outcomes))
 		}
-		marks[i] = runMarks{row.seen, row.marks, row.later}
+		marks[i] = runMarks{seen: row.seen, marks: row.marks, written: row.written}
 	}
 	return marks
 }
@@ -336,57 +364,7 @@ func (h *held) owe(outcomes []work.Outcome, marks []runMarks, stored func(i int)
 	defer h.mu.Unlock()
 	for i, m := range marks {
 		if !stored(i) {
-			h.oweLocked(rowID{outcomes[i].Lease.Flow, outcomes[i].Lease.Key}, m.seen.and(m.marks))
+			h.unwrittenLocked(rowID{outcomes[i].Lease.Flow, outcomes[i].Lease.Key}, m.seen.and(m.marks))
 		}
 	}
-}
-
-// settle writes the marks of leases that have ended without an outcome.
-func (p *Postgres) settle(ctx context.Context) error {
-	if !p.held.overdue(time.Now()) {
-		return nil
-	}
-	return p.writeHeld(ctx, func(_ rowID, r *heldRow) bool { return r.token == "" })
-}
-
-// reveal gives back rows that have no run yet and writes the marks of others, before
-// they are read.
-func (p *Postgres) reveal(ctx context.Context, wanted func(rowID) bool) error {
-	if err := p.giveBack(ctx, p.held.unkeep(wanted)); err != nil {
-		return err
-	}
-	return p.writeHeld(ctx, func(id rowID, _ *heldRow) bool { return wanted(id) })
-}
-
-// show adds to rows what their runs have seen.
-func (h *held) show(rows []work.Row) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i := range rows {
-		r := &rows[i]
-		row := h.rows[rowID{r.Flow, r.Key}]
-		if row == nil || row.seen.n == 0 {
-			continue
-		}
-		r.Dirty += row.seen.n
-		r.Attempts, r.Deferrals, r.FirstFailure, r.LastFailure, r.Group = 0, 0, time.Time{}, time.Time{}, ""
-		if !row.later {
-			r.Cause = storedCause(row.seen.cause)
-		}
-	}
-}
-
-// writeHeld writes marks that are in memory.
-func (p *Postgres) writeHeld(ctx context.Context, wanted func(rowID, *heldRow) bool) error {
-	b := p.held.take(wanted)
-	if len(b.rows) == 0 {
-		return nil
-	}
-	err := p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
-	if err != nil {
-		p.held.giveBack(b)
-		return err
-	}
-	p.held.wrote(b)
-	return nil
 }

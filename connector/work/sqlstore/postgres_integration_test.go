@@ -96,7 +96,7 @@ func (s *openStore) hear(ctx context.Context) error {
 		if o == s {
 			continue
 		}
-		if err := o.writeHeld(ctx, func(rowID, *heldRow) bool { return true }); err != nil {
+		if err := o.writeHeld(ctx, func(rowID) bool { return true }); err != nil {
 			return err
 		}
 	}

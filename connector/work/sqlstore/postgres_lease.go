@@ -45,7 +45,7 @@ const sqlPostgresTake = `, given AS MATERIALIZED (
 	DELETE FROM {schema}.later AS l USING taken AS p
 	WHERE l.flow = p.flow AND l.type = p.type AND l.id = p.id AND l.at <= {now}
 )
-SELECT type, id, token, dirty, done, since, attempts, deferrals, first_failure, priority, cause_time, cause FROM taken
+SELECT type, id, token, dirty, done, since, attempts, deferrals, first_failure, priority, cause_time, cause, {now} FROM taken
 ORDER BY `
 
 const (
@@ -96,25 +96,26 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 		return nil, cmp.Or(p.giveBack(ctx, p.held.leave(holderOf(req))), p.settle(ctx))
 	}
 	p.held.hears(req, time.Now())
-	if err := cmp.Or(p.giveBack(ctx, p.held.unkeepOld(req, time.Now())), p.settle(ctx)); err != nil {
-		return nil, err
-	}
-	if err := p.leaseAhead(ctx, req); err != nil {
+	if err := cmp.Or(p.giveBack(ctx, p.held.unkeepOld(req, time.Now())), p.settle(ctx), p.leaseAhead(ctx, req)); err != nil {
 		return nil, err
 	}
 	query := req
-	query.N -= p.held.ready(req, time.Now())
-	more, _, err := p.lease(ctx, query, math.MinInt32)
+	if req.Order == work.ByPriority {
+		query.N -= p.held.ready(req, time.Now())
+	}
+	more, asked, _, err := p.lease(ctx, query, math.MinInt32)
 	if err != nil {
 		return nil, err
 	}
+	p.held.given(more, asked, req.TTL)
 	return p.held.give(req, more, time.Now()), nil
 }
 
-// lease takes rows of at least a priority in the database.
-func (p *Postgres) lease(ctx context.Context, req work.LeaseRequest, lowest work.Priority) (leases []work.Lease, asked time.Time, err error) {
+// lease takes rows of at least a priority in the database. It returns when it asked,
+// and what time it was then by the database.
+func (p *Postgres) lease(ctx context.Context, req work.LeaseRequest, lowest work.Priority) (leases []work.Lease, asked, now time.Time, err error) {
 	if req.N <= 0 {
-		return nil, asked, ctx.Err()
+		return nil, asked, now, ctx.Err()
 	}
 	template, args := sqlPostgresLeaseByPriority, []any{
 		req.Flow, req.N, []byte(req.Owner), req.TTL.Milliseconds(), max(0, req.Waited.Milliseconds()), rand.Text() + "-", int32(lowest),
@@ -128,16 +129,15 @@ func (p *Postgres) lease(ctx context.Context, req work.LeaseRequest, lowest work
 		return p.each(ctx, conn, func(rows *sql.Rows) error {
 			l := work.Lease{Flow: req.Flow, Until: until}
 			err := rows.Scan(&l.Key.Type, &l.Key.ID, &l.Token, &l.Dirty, &l.Done, (*timestamp)(&l.Due), &l.Attempts, &l.Deferrals,
-				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause))
+				(*timestamp)(&l.FirstFailure), &l.Priority, (*timestamp)(&l.Cause.Time), (*cause)(&l.Cause), (*timestamp)(&now))
 			leases = append(leases, l)
 			return err
 		}, template, args...)
 	})
 	if err != nil {
-		return nil, asked, err
+		return nil, asked, now, err
 	}
-	p.held.given(leases, asked, req.TTL)
-	return leases, asked, nil
+	return leases, asked, now, nil
 }
 
 // Renew implements [work.Store].
@@ -181,6 +181,9 @@ func (p *Postgres) Renew(ctx context.Context, leases []work.Lease, ttl time.Dura
 // NextDue implements [work.Store]. The time is by the local clock: as long from
 // now as it is by the database's.
 func (p *Postgres) NextDue(ctx context.Context, flow string) (next time.Time, err error) {
+	if p.held.keeps(flow) {
+		return time.UnixMilli(time.Now().UnixMilli()).UTC(), ctx.Err()
+	}
 	err = p.call(ctx, "next due", func(ctx context.Context, conn *sql.Conn) error {
 		return p.each(ctx, conn, func(rows *sql.Rows) error {
 			var free, now time.Time

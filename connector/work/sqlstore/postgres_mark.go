@@ -13,15 +13,15 @@ import (
 	"github.com/konnektor-go/konnektor/entity"
 )
 
-// sqlPostgresMarks makes the marks of distinct rows, which come in the order of
-// their keys, so that two calls never wait for each other. Whether a due time
-// has come is for the database's clock to say. Excluded are the values of a new
-// row; its renewed or lease_until says that one of the marks is for now, which came
-// age milliseconds ago. Marks that claim their row are all for now and new: they lease
-// it, see [aheadQueue], unless there is something else that it waits for. later locks
-// nothing before marked has locked all rows.
 const (
-	sqlPostgresMarks = `WITH given AS MATERIALIZED (
+	// sqlPostgresMark makes the marks of distinct rows, which come in the order of
+	// their keys, so that two calls never wait for each other. Whether a due time
+	// has come is for the database's clock to say. Excluded are the values of a
+	// new row; its renewed or lease_until says that one of the marks is for now, which
+	// came age milliseconds ago. Marks that claim their row are all for now and new:
+	// they lease it, see [aheadQueue], unless it is due or leased already. later
+	// locks nothing before marked has locked all rows.
+	sqlPostgresMark = `WITH given AS MATERIALIZED (
 	SELECT num, flow, type, id, marks, first, cause, cause_time, due, coalesce(claim, false) AS claim,
 		top IS NOT NULL OR coalesce(due <= {now}, false) AS come,
 		{now} - coalesce(age, 0) * interval '1 millisecond' AS since,
@@ -43,9 +43,9 @@ const (
 			ELSE least(w.due, excluded.due) END,
 		cause = excluded.cause,
 		cause_time = excluded.cause_time,
-		renewed = NOT (` + sqlClaimed + `) AND (w.renewed OR ` + sqlForNow + `),
+		renewed = NOT ` + sqlClaimed + ` AND (w.renewed OR ` + sqlForNow + `),
 		priority = CASE
-			WHEN NOT (` + sqlForNow + `) THEN w.priority
+			WHEN NOT ` + sqlForNow + ` THEN w.priority
 			WHEN w.lease_until IS NOT NULL OR w.due <= {now} OR w.last_result NOT IN ('', 'done')
 				THEN greatest(w.priority, excluded.priority)
 			ELSE excluded.priority END,
@@ -54,7 +54,7 @@ const (
 		first_failure = CASE WHEN ` + sqlForNow + ` THEN NULL ELSE w.first_failure END,
 		last_failure = CASE WHEN ` + sqlForNow + ` THEN NULL ELSE w.last_failure END,
 		failure_group = CASE WHEN ` + sqlForNow + ` THEN '' ELSE w.failure_group END,
-		parked = w.parked AND NOT (` + sqlForNow + `),
+		parked = w.parked AND NOT ` + sqlForNow + `,
 		token = CASE WHEN ` + sqlClaimed + ` THEN excluded.token ELSE w.token END,
 		lease_owner = CASE WHEN ` + sqlClaimed + ` THEN excluded.lease_owner ELSE w.lease_owner END,
 		lease_until = CASE WHEN ` + sqlClaimed + ` THEN excluded.lease_until ELSE w.lease_until END,
@@ -65,15 +65,10 @@ const (
 	SELECT flow, type, id, due FROM given WHERE due > {now} AND (SELECT count(*) FROM marked) > 0
 	ON CONFLICT DO NOTHING
 )
-SELECT flow, type, id, dirty`
+SELECT flow, type, id, dirty, done, priority, token, {now} FROM marked`
 
-	sqlForNow  = `excluded.renewed OR excluded.lease_until IS NOT NULL`
-	sqlClaimed = `excluded.lease_until IS NOT NULL AND w.lease_until IS NULL AND (w.due IS NULL OR w.due > {now})`
-
-	sqlPostgresMark = sqlPostgresMarks + ` FROM marked`
-
-	// sqlPostgresClaim tells what came of the claims besides.
-	sqlPostgresClaim = sqlPostgresMarks + `, done, priority, token, {now} FROM marked`
+	sqlForNow  = `(excluded.renewed OR excluded.lease_until IS NOT NULL)`
+	sqlClaimed = `(excluded.lease_until IS NOT NULL AND w.lease_until IS NULL AND (w.due IS NULL OR w.due > {now}))`
 )
 
 // Mark implements [work.Store]. Marks of rows whose lease this store has given out
@@ -99,15 +94,14 @@ func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error)
 		err = p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
 	}
 	if err != nil {
-		p.held.giveBack(b)
+		p.held.takeBack(b.rows)
 		p.held.restore(taken)
 		return nil, err
 	}
 	p.held.wrote(b)
 	if c := b.claims; c != nil {
-		p.held.given(c.leases, c.asked, c.ttl)
 		// What cannot be given back ends by itself.
-		_ = p.giveBack(ctx, p.held.keep(c.owner, c.leases, c.asked))
+		_ = p.giveBack(ctx, p.held.keepClaimed(c))
 	}
 	seqs := make([]int64, len(marks))
 	for i, r := range b.of {
@@ -119,30 +113,24 @@ func (p *Postgres) Mark(ctx context.Context, marks []work.Mark) ([]int64, error)
 
 // mark makes a batch of marks.
 func (p *Postgres) mark(ctx context.Context, q querier, b *batch) error {
-	template := sqlPostgresMark
 	if b.claims != nil {
-		template = sqlPostgresClaim
-		b.claims.begin(time.Now())
+		b.claims.reset(time.Now())
 	}
 	for round := range b.rounds() {
 		err := p.each(ctx, q, func(rows *sql.Rows) error {
 			var id rowID
-			var dirty int64
 			var l work.Lease
-			to := []any{&id.flow, &id.key.Type, &id.key.ID, &dirty, &l.Done, &l.Priority, &l.Token, (*timestamp)(&l.Due)}
-			if b.claims == nil {
-				to = to[:4]
-			}
-			if err := rows.Scan(to...); err != nil {
+			err := rows.Scan(&id.flow, &id.key.Type, &id.key.ID, &l.Dirty, &l.Done, &l.Priority, &l.Token, (*timestamp)(&l.Due))
+			if err != nil {
 				return err
 			}
 			r := b.byID[id]
-			r.dirty = dirty
+			r.dirty = l.Dirty
 			if b.claims != nil {
 				b.claims.got(r, l)
 			}
 			return nil
-		}, template, b.args(round)...)
+		}, sqlPostgresMark, b.args(round)...)
 		if err != nil {
 			return err
 		}

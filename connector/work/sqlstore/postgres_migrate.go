@@ -29,7 +29,7 @@ const (
 
 // postgresStatements are those of [Postgres.text].
 var postgresStatements = []string{
-	sqlPostgresMark, sqlPostgresClaim, sqlPostgresLeaseByPriority, sqlPostgresLeaseByAge, sqlPostgresGiveBack, sqlPostgresRenew, sqlPostgresNextDue,
+	sqlPostgresMark, sqlPostgresLeaseByPriority, sqlPostgresLeaseByAge, sqlPostgresGiveBack, sqlPostgresRenew, sqlPostgresNextDue,
 	sqlPostgresFinish, sqlPostgresFinishLocked,
 	sqlPostgresGet, sqlPostgresListIdle, sqlPostgresListWaiting, sqlPostgresListDue, sqlPostgresListRunning,
 	sqlPostgresListParked, sqlPostgresUpcoming, sqlPostgresStats, sqlPostgresParkedGroups,

@@ -48,7 +48,7 @@ var planneds = []planned{
 	{"mark", sqlPostgresMark, `{10 'people'::text}, {10 'persons'::text}, {ids},
 		{10 1::bigint}, {10 0}, {10 0}, {10 now() + interval '1 day'},
 		{10 0}, {10 'null'::text}, {10 now()}, NULL, NULL, NULL, NULL, NULL`, 10, byIndex},
-	{"claim", sqlPostgresClaim, `{10 'people'::text}, {10 'persons'::text}, {ids},
+	{"claim", sqlPostgresMark, `{10 'people'::text}, {10 'persons'::text}, {ids},
 		{10 1::bigint}, {10 0}, {10 0}, {10 NULL::timestamptz},
 		{10 0}, {10 'null'::text}, {10 now()}, NULL, {10 true}, 'me', 60000, 'token-'`, 10, byIndex},
 	{"give back", sqlPostgresGiveBack, `{10 'people'::text}, {10 'persons'::text}, {ids}, {ids}, {10 now()}`, 10, byIndex},

@@ -197,6 +197,7 @@ func (p *Postgres) Stats(ctx context.Context) (map[string]map[work.State]work.St
 	if err != nil {
 		return nil, err
 	}
+	p.held.count(stats)
 	for _, states := range stats {
 		if states[work.Idle].Rows == 0 {
 			delete(states, work.Idle)

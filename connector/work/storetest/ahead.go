@@ -95,6 +95,37 @@ var aheadCases = []testCase{
 			e.Equal(due, l.Due)
 		}
 	}},
+	{"Ahead/what is kept is due like the rest", func(e *env) {
+		request := func(id string, order work.Order, waited time.Duration) {
+			e.Equal([]string{id}, ids(e.leaseOf(work.LeaseRequest{Flow: flow, N: 1, TTL: time.Hour, Ahead: 9, Order: order, Waited: waited})))
+		}
+		e.mark(mark("1"))
+		time.Sleep(time.Second)
+		e.Empty(e.ahead(0))
+		e.mark(mark("2"))
+		e.Equal(map[work.State]work.Stat{work.Due: {Rows: 2, Oldest: now().Add(-time.Second)}}, e.stats()[flow])
+		e.LessOrEqual(e.nextDue(), now())
+		e.NotZero(e.nextDue())
+		request("1", work.ByPriority, time.Second)
+		e.Empty(e.leaseOf(work.LeaseRequest{Flow: flow, N: 1, TTL: time.Hour, Ahead: 9, Waited: time.Second}))
+		time.Sleep(time.Second)
+		e.mark(mark("3"))
+		request("2", work.ByAge, time.Second)
+		request("3", work.ByAge, 0)
+		e.mark(markWith("old bulk", work.Bulk))
+		time.Sleep(time.Second)
+		e.mark(mark("4"))
+		request("old bulk", work.ByAge, 0)
+		request("4", work.ByAge, 0)
+	}},
+	{"Ahead/a row that is given back has waited all the same", func(e *env) {
+		e.mark(mark("1"), mark("2"))
+		e.Empty(e.ahead(0))
+		time.Sleep(time.Second)
+		e.Equal(work.Due, e.row("1").State) // which gives it back
+		e.Empty(e.ahead(0))
+		e.ElementsMatch([]string{"1", "2"}, ids(e.leaseOf(work.LeaseRequest{Flow: flow, N: 9, TTL: time.Hour, Ahead: 9, Waited: time.Second})))
+	}},
 	{"Ahead/a date is not lost", func(e *env) {
 		e.mark(mark("1"))
 		e.Empty(e.ahead(0))
@@ -120,8 +151,11 @@ var aheadCases = []testCase{
 	{"Ahead/a row is not given late", func(e *env) {
 		e.mark(mark("1"))
 		e.Empty(e.ahead(0))
-		time.Sleep(20 * time.Minute)
-		e.GreaterOrEqual(e.leaseOnly("1").Until, now().Add(30*time.Minute))
+		time.Sleep(7 * time.Minute)
+		e.mark(mark("2"))
+		for _, l := range e.lease(9, time.Hour) {
+			e.WithinRange(l.Until, now().Add(52*time.Minute), now().Add(time.Hour))
+		}
 	}},
 	{"Ahead/fan-out is marked as always", func(e *env) {
 		e.mark(mark("1"), mark("2"))
@@ -161,6 +195,15 @@ var sharedAheadCases = []testCase{
 		e.mark(mark("1"), mark("2"))
 		time.Sleep(time.Hour)
 		e.Equal([]string{"1", "2"}, ids(o.lease(9, time.Hour)))
+	}},
+	{"Ahead/another has it when it was kept for too long", func(e *env) {
+		o := e.another()
+		e.mark(mark("1"), mark("2"))
+		e.Empty(e.ahead(0))
+		time.Sleep(8 * time.Minute)
+		e.Empty(e.ahead(0))
+		e.mark(mark("3"))
+		e.Equal([]string{"1", "2", "3"}, ids(o.lease(9, time.Hour)))
 	}},
 	{"Ahead/two never have a row", func(e *env) {
 		o := e.another()

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -153,7 +154,7 @@ func (e *env) lease(n int, ttl time.Duration) []work.Lease {
 
 // leaseOf leases for the owner of all cases.
 func (e *env) leaseOf(req work.LeaseRequest) []work.Lease {
-	req.Owner = owner
+	req.Owner = cmp.Or(req.Owner, owner)
 	leases, err := e.s.Lease(e.ctx, req)
 	e.NoError(err)
 	return leases

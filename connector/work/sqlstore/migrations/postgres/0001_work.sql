@@ -6,7 +6,7 @@ CREATE TABLE {schema}.meta (
     value bytea NOT NULL
 );
 
--- A row is updated some three times for each run. Room is left in its page, so
+-- A row is written two or three times for each run. Room is left in its page, so
 -- that marks of a row that is due or running, which change nothing that is
 -- indexed, stay in the page and touch no index.
 CREATE TABLE {schema}.work (

@@ -1,0 +1,58 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/konnektor-go/konnektor/connector/work"
+)
+
+// settle writes the marks of leases that have ended without an outcome.
+func (p *Postgres) settle(ctx context.Context) error {
+	p.held.expire(time.Now())
+	return p.writeHeld(ctx, nil)
+}
+
+// reveal gives back rows that have no run yet and writes the marks of others, before
+// they are read.
+func (p *Postgres) reveal(ctx context.Context, wanted func(rowID) bool) error {
+	if err := p.giveBack(ctx, p.held.unkeep(wanted)); err != nil {
+		return err
+	}
+	return p.writeHeld(ctx, wanted)
+}
+
+// writeHeld writes marks that are in memory, see [held.take].
+func (p *Postgres) writeHeld(ctx context.Context, wanted func(rowID) bool) error {
+	all := p.held.take(wanted)
+	for len(all.rows) > 0 {
+		b := &batch{rows: all.rows[:min(len(all.rows), aheadAtOnce)], byID: all.byID}
+		err := p.call(ctx, "mark", func(ctx context.Context, conn *sql.Conn) error { return p.mark(ctx, conn, b) })
+		if err != nil {
+			p.held.takeBack(all.rows)
+			return err
+		}
+		p.held.wrote(b)
+		all.rows = all.rows[len(b.rows):]
+	}
+	return nil
+}
+
+// show adds to rows what their runs have seen.
+func (h *held) show(rows []work.Row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range rows {
+		r := &rows[i]
+		row := h.rows[rowID{r.Flow, r.Key}]
+		if row == nil || row.seen.n == 0 {
+			continue
+		}
+		r.Dirty += row.seen.n
+		r.Attempts, r.Deferrals, r.FirstFailure, r.LastFailure, r.Group = 0, 0, time.Time{}, time.Time{}, ""
+		if !row.written {
+			r.Cause = storedCause(row.seen.cause)
+		}
+	}
+}
