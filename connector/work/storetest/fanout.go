@@ -54,6 +54,17 @@ var fanOutCases = []testCase{
 		e.Equal(want, e.rowOf("groups", "known"))
 		e.EqualValues(1, e.rowOf("groups", "taken").Dirty)
 	}},
+	{"FanOut/its marks are newer than those that came during a later outcome's run", func(e *env) {
+		e.mark(mark("1"), mark("2"))
+		leases := e.lease(2, time.Hour)
+		older, newer := mark(leases[1].Key.ID), mark(leases[1].Key.ID)
+		older.Cause.EventID, newer.Cause.EventID = "older", "newer"
+		e.mark(older)
+		e.finishAll(work.Outcome{Lease: leases[0], Result: work.Done, Marks: []work.Mark{newer}}, work.Outcome{Lease: leases[1], Result: work.Done})
+		row := e.row(older.Key.ID)
+		e.EqualValues(3, row.Dirty)
+		e.Equal("newer", row.Cause.EventID)
+	}},
 	{"FanOut/a mark of the run's own entity comes after the run", func(e *env) {
 		e.mark(mark("1"))
 		e.run("1", work.Failed, time.Time{})
