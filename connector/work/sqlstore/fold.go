@@ -65,7 +65,7 @@ func (r *hotRow) appendAll(to []any) []any {
 // write writes a row to the table.
 func (ss *session) write(r *hotRow) error {
 	rid := r.rid
-	if rid == 0 && !r.made { // from the journal
+	if rid == 0 && !r.made { // from the journal, or after an error
 		known, err := ss.numbers(sqlRID, r.id.flow, r.id.key.Type, r.id.key.ID)
 		if err != nil {
 			return err

@@ -160,10 +160,11 @@ func (ss *session) change(r *hotRow, f func()) {
 }
 
 // undo makes the rows in memory what they were. The file may have what it could
-// not confirm, so nothing is taken for kept.
+// not confirm: nothing is taken for kept, and no row for one that the table has not
+// got.
 func (ss *session) undo() {
 	for _, r := range ss.hot.rows {
-		r.kept = promise{}
+		r.kept, r.made = promise{}, false
 	}
 	for i := range ss.before {
 		was := &ss.before[i]

@@ -230,3 +230,32 @@ func TestMarksThatNeedNoCommit(t *testing.T) {
 	commits(work.Bulk, time.Time{})
 	p.NoError(errors.Join(p.s.Close(), p.db.Close()))
 }
+
+// A commit that fails may have been made all the same: rows that are new to the
+// table are looked for before they go back to it once more.
+func TestTheAnswerOfACommitIsLost(t *testing.T) {
+	p := &pair{Assertions: require.New(t), file: filepath.Join(t.TempDir(), "work.db"), limits: defaultLimits, db: &plantedDB{}}
+	p.open()
+	mark := func(ids ...string) {
+		for _, id := range ids {
+			_, err := p.s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: id}, Cause: work.Cause{EventID: "e" + id}}})
+			p.NoError(err)
+		}
+	}
+	list := func() (ids []string, err error) {
+		rows, err := p.s.List(t.Context(), work.Query{Flow: "f", State: work.Due, Limit: 9})
+		for _, r := range rows {
+			ids = append(ids, r.Key.ID+r.Cause.EventID)
+		}
+		return ids, err
+	}
+	mark("1", "2")
+	p.db.lose = true
+	_, err := list()
+	p.ErrorIs(err, errPlanted)
+	mark("2", "3")
+	ids, err := list()
+	p.NoError(err)
+	p.Equal([]string{"1e1", "2e2", "3e3"}, ids)
+	p.NoError(errors.Join(p.s.Close(), p.db.Close()))
+}

@@ -120,6 +120,7 @@ type plantedDB struct {
 	file   string
 	store  *SQLite
 	fail   bool // the next commit
+	lose   bool // the answer of the next commit
 	undone func()
 }
 
@@ -198,6 +199,10 @@ func (t plantedTx) Commit() error {
 			t.db.undone = failed(t.db.store)
 		}
 		return errors.Join(errPlanted, t.Rollback())
+	}
+	if t.db.lose {
+		t.db.lose = false
+		return errors.Join(errPlanted, t.Tx.Commit())
 	}
 	return t.Tx.Commit()
 }
