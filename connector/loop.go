@@ -25,15 +25,15 @@ type loop struct {
 	begin chan *run     // for the next goroutine that has nothing to do
 	turns int           // how often rows were leased
 	asked time.Time     // when rows were leased last
-	more  bool          // there were as many as that
+	more  bool          // there were as many as wanted
 	rest  time.Time     // during a tide, before when there is nothing to lease
-	pace  pace
-	ahead bool // rows may have been leased ahead of their runs
+	ahead bool          // rows may have been leased ahead of their runs
 
 	source, sink *breaker
 
 	mu     sync.Mutex
 	runs   map[string]*run // by lease token
+	usual  time.Duration   // what a run takes, about
 	active int             // runs that reconcile; the others wait for their outcome's commit
 	// goroutines is how many do runs or wait for one: at least as many as there
 	// are active runs.
@@ -190,14 +190,14 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	}
 	req := work.LeaseRequest{Flow: l.flow.name, Owner: l.owner, N: allowed, TTL: l.cfg.Lease}
 	if l.more {
-		req.Ahead = l.pace.last
+		req.Ahead = l.runsWithin(shareAhead)
 	}
 	tideEnds := l.tideEnds()
 	if !tideEnds.IsZero() {
 		if time.Now().Before(l.rest) {
 			return l.rest, nil
 		}
-		req.Waited, req.Ahead = l.flow.gather, l.pace.within(l.cfg.Lease/8)
+		req.Waited, req.Ahead = l.flow.gather, l.runsWithin(l.cfg.Lease/8)
 	}
 	if l.turns++; l.turns%byAgeEvery == 0 {
 		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
@@ -206,11 +206,12 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	asked := time.Now()
 	l.asked = asked
 	leases, err := l.cfg.Store.Lease(ctx, req)
-	l.more = len(leases) == req.N
+	if req.Order == work.ByPriority {
+		l.more = len(leases) == req.N
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	l.pace.begun(len(leases), asked)
 	if l.rate != nil {
 		l.rate.AllowN(asked, len(leases))
 	}

@@ -71,10 +71,12 @@ func (r *run) do() {
 	r.rep, r.err = report{stage: fetching}, errNoAnswer
 	r.observe()
 	defer func() { // also when user code ends the goroutine
-		r.enter(committing, time.Now())
+		now := time.Now()
+		r.enter(committing, now)
 		// The breakers know of the run before another takes its place.
 		counts := r.judged()
 		r.mu.Lock()
+		r.tookLocked(now.Sub(r.begun))
 		r.active--
 		r.mu.Unlock()
 		r.signal() // a worker is free

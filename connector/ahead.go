@@ -1,0 +1,39 @@
+package connector
+
+import "time"
+
+const (
+	// shareAhead is for how long rows are leased ahead of their runs while workers
+	// are busy, so that more share a call.
+	shareAhead = 100 * time.Millisecond
+
+	// maxAhead is how many rows of a flow are leased ahead of their runs at most:
+	// what comes in a tide while it waits for further marks, and some more.
+	maxAhead = 40_000
+
+	// fewRuns is how many runs make up what runs usually take.
+	fewRuns = 16
+)
+
+// tookLocked notes what a run took.
+func (l *loop) tookLocked(d time.Duration) {
+	if l.usual == 0 {
+		l.usual = d
+	}
+	l.usual += (d - l.usual) / fewRuns
+}
+
+// runsWithin returns how many runs can begin within a time, at most maxAhead.
+func (l *loop) runsWithin(d time.Duration) int {
+	l.mu.Lock()
+	usual := l.usual
+	l.mu.Unlock()
+	n := float64(maxAhead)
+	if usual > 0 {
+		n = min(n, float64(l.flow.workers)*float64(d)/float64(usual))
+	}
+	if l.rate != nil {
+		n = min(n, float64(l.rate.Limit())*d.Seconds())
+	}
+	return int(n)
+}
