@@ -23,14 +23,19 @@ func (l *loop) tookLocked(d time.Duration) {
 	l.usual += (d - l.usual) / fewRuns
 }
 
-// runsWithin returns how many runs can begin within a time, at most maxAhead.
+// runsWithin returns how many runs can begin within a time, at most maxAhead: as
+// many as there are workers while it is not known what a run takes, and none
+// that come after a probe.
 func (l *loop) runsWithin(d time.Duration) int {
+	if l.source.status().Open || l.sink.status().Open {
+		return 0
+	}
 	l.mu.Lock()
 	usual := l.usual
 	l.mu.Unlock()
-	n := float64(maxAhead)
+	n := float64(l.flow.workers)
 	if usual > 0 {
-		n = min(n, float64(l.flow.workers)*float64(d)/float64(usual))
+		n = min(maxAhead, n*float64(d)/float64(usual))
 	}
 	if l.rate != nil {
 		n = min(n, float64(l.rate.Limit())*d.Seconds())

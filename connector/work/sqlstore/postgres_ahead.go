@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,6 +23,7 @@ type aheadQueue struct {
 	leases []aheadLease // also of rows that have left the queue meanwhile
 	rows   int          // that have not
 	mixed  bool         // the leases are not in order
+	behind bool         // there may be more live rows in the database, which come first
 	asked  time.Time    // when rows were leased ahead last
 	old    time.Time    // when the first may have been kept for too long
 	rest   time.Time    // before when none are leased ahead: it had some for too long
@@ -70,7 +72,7 @@ func (h *held) hears(req work.LeaseRequest, now time.Time) {
 		if req.Ahead <= 0 {
 			return
 		}
-		q = &aheadQueue{}
+		q = &aheadQueue{behind: true}
 		if h.ahead == nil {
 			h.ahead = make(map[holder]*aheadQueue)
 		}
@@ -98,6 +100,15 @@ func (h *held) wants(req work.LeaseRequest, now time.Time) int {
 	}
 	q.asked = now
 	return min(q.room(now)+max(0, req.N), aheadAtOnce)
+}
+
+// follow notes whether there may be more live rows in the database.
+func (h *held) follow(req work.LeaseRequest, more bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if q := h.ahead[holderOf(req)]; q != nil {
+		q.behind = more
+	}
 }
 
 // keep notes leases that were asked for at a time, to be given later. By the
@@ -130,8 +141,8 @@ func (h *held) keep(owner string, leases []work.Lease, asked, now time.Time, ttl
 }
 
 func (q *aheadQueue) add(l aheadLease) {
-	if q.rows == 0 {
-		q.leases, q.old = nil, l.taken.Add(q.ttl/keepFor)
+	if old := l.taken.Add(q.ttl / keepFor); q.rows == 0 || old.Before(q.old) {
+		q.old = old
 	}
 	if n := len(q.leases); n > 0 && compareRank(q.leases[n-1].Lease, l.Lease) > 0 {
 		q.mixed = true
@@ -154,10 +165,13 @@ func (h *held) aheadLocked(q *aheadQueue, l aheadLease) *heldRow {
 
 // dequeue takes a row out of its queue.
 func (r *heldRow) dequeue() {
-	if r.ahead != nil {
-		r.ahead.rows--
-		r.ahead = nil
+	if r.ahead == nil {
+		return
 	}
+	if r.ahead.rows--; r.ahead.rows == 0 {
+		r.ahead.leases = nil
+	}
+	r.ahead = nil
 }
 
 // keeps reports whether rows of a flow are kept.
@@ -219,14 +233,14 @@ func (h *held) readyLocked(q *aheadQueue, req work.LeaseRequest, now time.Time) 
 }
 
 // give gives rows that are kept to their runs, besides more that were just leased.
-func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []work.Lease {
+// It takes out those for which it is too late.
+func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) (leases, late []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.ahead[holderOf(req)]
 	if q == nil || q.rows == 0 {
-		return more
+		return more, nil
 	}
-	var leases []work.Lease
 	for len(leases)+len(more) < req.N && len(q.leases) > 0 && now.Sub(q.leases[0].since) >= req.Waited {
 		l := q.leases[0]
 		q.leases = q.leases[1:]
@@ -234,18 +248,17 @@ func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []w
 		if row == nil {
 			continue
 		}
-		row.dequeue()
-		if deadline.Left(now, row.until) > q.ttl/2 { // or nothing is made of it until it ends
-			leases = append(leases, row.begin(*l.Lease, now, q.ttl))
+		if deadline.Left(now, row.until) <= q.ttl/2 {
+			late = append(late, h.unkeepLocked(rowID{l.Flow, l.Key}, row))
+			continue
 		}
-	}
-	if q.rows == 0 {
-		q.leases = nil
+		row.dequeue()
+		leases = append(leases, row.begin(*l.Lease, now, q.ttl))
 	}
 	if req.Order == work.ByAge {
 		leases = append(leases, more...)
 		slices.SortStableFunc(leases, func(a, b work.Lease) int { return a.Due.Compare(b.Due) })
-		return leases
+		return leases, late
 	}
 	live := 0
 	for live < len(more) && more[live].Priority >= work.Live {
@@ -253,14 +266,16 @@ func (h *held) give(req work.LeaseRequest, more []work.Lease, now time.Time) []w
 	}
 	leases = append(leases, more[:live]...)
 	slices.SortStableFunc(leases, func(a, b work.Lease) int { return compareRank(&a, &b) })
-	return append(leases, more[live:]...)
+	return append(leases, more[live:]...), late
 }
 
 // begin returns the lease as of now: marks that have come belong to the run.
 func (r *heldRow) begin(l work.Lease, now time.Time, ttl time.Duration) work.Lease {
-	l.Until = time.UnixMilli(now.Add(deadline.Left(now, r.until) + ttl/leaseMargin).UnixMilli()).UTC()
+	if until := now.Add(deadline.Left(now, r.until) + ttl/leaseMargin); until.Before(l.Until) {
+		l.Until = time.UnixMilli(until.UnixMilli()).UTC()
+	}
 	r.written = false
-	if r.marks.n == 0 {
+	if r.owed().n == 0 {
 		return l
 	}
 	r.seen, r.marks = r.owed(), heldMarks{}
@@ -271,8 +286,8 @@ func (r *heldRow) begin(l work.Lease, now time.Time, ttl time.Duration) work.Lea
 	return l
 }
 
-// unkeepOld takes out the rows that were kept for too long, and those that soon
-// will have been.
+// unkeepOld takes out rows if some were kept for too long, and with them those that
+// soon will have been.
 func (h *held) unkeepOld(req work.LeaseRequest, now time.Time) (leases []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -280,19 +295,23 @@ func (h *held) unkeepOld(req work.LeaseRequest, now time.Time) (leases []work.Le
 	if q == nil || q.rows == 0 || now.Before(q.old) {
 		return nil
 	}
-	q.old = now.Add(req.TTL / keepFor)
+	keep := req.TTL / keepFor
+	oldest := now
 	for _, l := range q.leases {
-		switch row := h.aheadLocked(q, l); {
-		case row == nil:
-		case now.Sub(l.taken) >= req.TTL/keepFor/2:
-			leases = append(leases, h.unkeepLocked(rowID{l.Flow, l.Key}, row))
-		case l.taken.Add(req.TTL / keepFor).Before(q.old):
-			q.old = l.taken.Add(req.TTL / keepFor)
+		if l.taken.Before(oldest) && h.aheadLocked(q, l) != nil {
+			oldest = l.taken
 		}
 	}
-	if len(leases) > 0 {
-		q.rest = now.Add(req.TTL / keepFor) // others shall have them
+	if q.old = oldest.Add(keep); now.Before(q.old) {
+		return nil
 	}
+	q.old = now.Add(keep / 2)
+	for _, l := range q.leases {
+		if row := h.aheadLocked(q, l); row != nil && now.Sub(l.taken) >= keep/2 {
+			leases = append(leases, h.unkeepLocked(rowID{l.Flow, l.Key}, row))
+		}
+	}
+	q.rest = now.Add(keep) // others shall have them
 	return leases
 }
 
@@ -353,11 +372,14 @@ func (p *Postgres) leaseAhead(ctx context.Context, req work.LeaseRequest) error 
 	if err != nil {
 		return err
 	}
+	p.held.follow(req, len(leases) == query.N)
 	return p.giveBack(ctx, p.held.keep(req.Owner, leases, asked, now, req.TTL))
 }
 
-// giveBack lets others have rows that were leased, and had no run.
-func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) error {
+// giveBack lets others have rows that were leased, and had no run. The context's
+// end does not stop it: nobody else will do it.
+func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) (err error) {
+	ctx = context.WithoutCancel(ctx)
 	slices.SortFunc(leases, func(a, b work.Lease) int { return rowID{a.Flow, a.Key}.compare(rowID{b.Flow, b.Key}) })
 	for some := range slices.Chunk(leases, aheadAtOnce) {
 		n := len(some)
@@ -365,9 +387,8 @@ func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) error {
 		for i, l := range some {
 			flows[i], types[i], ids[i], tokens[i], dues[i] = l.Flow, l.Key.Type, l.Key.ID, l.Token, instant(l.Due)
 		}
-		if _, err := p.change(ctx, "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues); err != nil {
-			return err
-		}
+		_, failed := p.change(ctx, "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues)
+		err = errors.Join(err, failed)
 	}
-	return nil
+	return err
 }

@@ -28,17 +28,22 @@ func (h *held) claims(b *batch, now time.Time) (c *claims) {
 	defer h.mu.Unlock()
 	for of, q := range h.ahead {
 		room := q.room(now)
-		if room == 0 || now.Sub(q.heard) > claimFor || c != nil && (c.owner != of.owner || c.ttl != q.ttl) {
+		if room == 0 || q.behind || now.Sub(q.heard) > claimFor || c != nil && (c.owner != of.owner || c.ttl != q.ttl) {
 			continue
 		}
 		if c == nil {
 			c = &claims{owner: of.owner, ttl: q.ttl, prefix: rand.Text() + "-"}
 		}
 		for _, r := range b.rows {
-			if r.id.flow == of.flow && room > 0 && r.held.n == 0 && len(r.dated) == 0 && *r.top >= int32(work.Live) {
-				r.claim = true
-				room--
+			if r.id.flow != of.flow || r.held.n > 0 || len(r.dated) > 0 || *r.top < int32(work.Live) {
+				continue
 			}
+			if room == 0 {
+				q.behind = true
+				break
+			}
+			r.claim = true
+			room--
 		}
 	}
 	return c

@@ -260,6 +260,11 @@ func (h *held) take(wanted func(rowID) bool) *batch {
 		if row.token != "" && row.marks.n == 0 || wanted != nil && !wanted(id) {
 			continue
 		}
+		if row.owed().n == 0 { // they were taken back, see restore
+			delete(h.rows, id)
+			delete(h.owing, id)
+			continue
+		}
 		r := &markedRow{id: id}
 		h.moveLocked(r, row)
 		r.cause = r.held.cause

@@ -3,6 +3,7 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"testing"
 	"time"
 
@@ -106,4 +107,43 @@ func TestPostgresAnswerLostWithMarks(t *testing.T) {
 		require.Equal(t, work.Idle, rowOf(t, p, "1").State)
 		require.Empty(t, p.held.rows)
 	}
+}
+
+// A row that is kept is given back after an eighth of its lease, not before, and
+// also if others were kept for longer and have been given since. With it go those
+// that soon would have to; then none are kept for a while.
+func TestPostgresKeepsRowsForAWhile(t *testing.T) {
+	address := server.SharedPostgreSQL(t).NewDatabase(t)
+	found := findFailure(t, address, 0, func(check *require.Assertions, _ *chance, db *sql.DB) {
+		p, err := newPostgres(rapidContext, db, PostgresConfig{}, processClock)
+		check.NoError(err)
+		mark := func(id string) {
+			_, err := p.Mark(rapidContext, []work.Mark{markOf(id)})
+			check.NoError(err)
+		}
+		lease := func(by *Postgres, n, ahead int) (ids string) {
+			leases, err := by.Lease(rapidContext, work.LeaseRequest{Flow: "f", N: n, TTL: 8 * time.Minute, Ahead: ahead})
+			check.NoError(err)
+			for _, l := range leases {
+				ids += l.Key.ID
+			}
+			return ids
+		}
+		mark("1")
+		check.Empty(lease(p, 0, 9))
+		time.Sleep(20 * time.Second)
+		mark("2")
+		check.Equal("1", lease(p, 1, 9))
+		time.Sleep(20 * time.Second)
+		mark("3")
+		check.Empty(lease(p, 0, 9))
+		time.Sleep(39 * time.Second)
+		check.Empty(lease(p, 0, 9))
+		check.Empty(lease(p.another(), 9, 0), "none was kept for a minute")
+		time.Sleep(time.Second)
+		check.Empty(lease(p, 0, 9))
+		mark("4")
+		check.Equal("234", lease(p.another(), 9, 0))
+	})
+	require.Empty(t, found)
 }

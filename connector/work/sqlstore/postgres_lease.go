@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -92,6 +93,9 @@ SELECT num FROM held`
 // Lease implements [work.Store]. Until is by the local clock, and not after the
 // time at which the database lets others have the row.
 func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("work store: lease: %w", err)
+	}
 	if req.N <= 0 && req.Ahead <= 0 {
 		return nil, cmp.Or(p.giveBack(ctx, p.held.leave(holderOf(req))), p.settle(ctx))
 	}
@@ -108,7 +112,9 @@ func (p *Postgres) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lea
 		return nil, err
 	}
 	p.held.given(more, asked, req.TTL)
-	return p.held.give(req, more, time.Now()), nil
+	leases, late := p.held.give(req, more, time.Now())
+	_ = p.giveBack(ctx, late) // or their leases end by themselves
+	return leases, nil
 }
 
 // lease takes rows of at least a priority in the database. It returns when it asked,

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"time"
@@ -17,10 +18,10 @@ func (p *Postgres) settle(ctx context.Context) error {
 // reveal gives back rows that have no run yet and writes the marks of others, before
 // they are read.
 func (p *Postgres) reveal(ctx context.Context, wanted func(rowID) bool) error {
-	if err := p.giveBack(ctx, p.held.unkeep(wanted)); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return p.writeHeld(ctx, wanted)
+	return cmp.Or(p.giveBack(ctx, p.held.unkeep(wanted)), p.writeHeld(ctx, wanted))
 }
 
 // writeHeld writes marks that are in memory, see [held.take].

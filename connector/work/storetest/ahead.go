@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -125,6 +126,31 @@ var aheadCases = []testCase{
 		e.Equal(work.Due, e.row("1").State) // which gives it back
 		e.Empty(e.ahead(0))
 		e.ElementsMatch([]string{"1", "2"}, ids(e.leaseOf(work.LeaseRequest{Flow: flow, N: 9, TTL: time.Hour, Ahead: 9, Waited: time.Second})))
+	}},
+	{"Ahead/what is new does not overtake what waits", func(e *env) {
+		next := func() []string {
+			return ids(e.leaseOf(work.LeaseRequest{Flow: flow, N: 1, TTL: time.Hour, Ahead: 1}))
+		}
+		for _, id := range []string{"1", "2", "3"} {
+			e.mark(mark(id))
+			time.Sleep(time.Second)
+		}
+		e.Equal([]string{"1"}, next())
+		e.Equal([]string{"2"}, next())
+		e.mark(mark("new"))
+		e.Equal([]string{"3"}, next())
+		e.Equal([]string{"new"}, next())
+	}},
+	{"Ahead/a call that is too late takes nothing away", func(e *env) {
+		e.mark(mark("1"))
+		e.Empty(e.ahead(0))
+		ended, cancel := context.WithCancel(e.ctx)
+		cancel()
+		_, err := e.s.List(ended, work.Query{Flow: flow, State: work.Due, Limit: 9})
+		e.ErrorIs(err, context.Canceled)
+		_, err = e.s.Lease(ended, work.LeaseRequest{Flow: flow, Owner: owner})
+		e.ErrorIs(err, context.Canceled)
+		e.leaseOnly("1")
 	}},
 	{"Ahead/a date is not lost", func(e *env) {
 		e.mark(mark("1"))
