@@ -78,35 +78,34 @@ func benchMark(b *testing.B, s work.Store, batch int) {
 
 func benchRun(b *testing.B, s work.Store, batch int) {
 	fill(b, s, 0, 20_000, time.Time{})
-	outcomes := make([]work.Outcome, batch)
 	for b.Loop() {
-		leases, err := s.Lease(b.Context(), work.LeaseRequest{Flow: "people", Owner: "me", N: batch, TTL: time.Minute})
-		require.NoError(b, err)
-		require.Len(b, leases, batch)
-		for i, l := range leases {
-			outcomes[i] = work.Outcome{Lease: l, Result: work.Done, Present: true, Next: time.Now()} // due again
-		}
-		_, err = s.Finish(b.Context(), outcomes)
-		require.NoError(b, err)
+		runBatch(b, s, batch, work.Outcome{Result: work.Done, Present: true, Next: time.Now()}) // due again
 	}
 	perRow(b, batch)
 }
 
 // benchOnce marks rows that are new and runs them, once.
 func benchOnce(b *testing.B, s work.Store, batch int) {
-	outcomes := make([]work.Outcome, batch)
 	for i := 0; b.Loop(); i++ {
 		fill(b, s, i*batch, batch, time.Time{})
-		leases, err := s.Lease(b.Context(), work.LeaseRequest{Flow: "people", Owner: "me", N: batch, TTL: time.Minute})
-		require.NoError(b, err)
-		require.Len(b, leases, batch)
-		for i, l := range leases {
-			outcomes[i] = work.Outcome{Lease: l, Result: work.Done, Present: true, Fingerprint: []byte("0123456789abcdef"), Summary: "created"}
-		}
-		_, err = s.Finish(b.Context(), outcomes)
-		require.NoError(b, err)
+		runBatch(b, s, batch, work.Outcome{Result: work.Done, Present: true, Fingerprint: []byte("0123456789abcdef"), Summary: "created"})
 	}
 	perRow(b, batch)
+}
+
+// runBatch leases as many rows as a batch has and ends their runs with an outcome.
+func runBatch(b *testing.B, s work.Store, batch int, o work.Outcome) {
+	b.Helper()
+	leases, err := s.Lease(b.Context(), work.LeaseRequest{Flow: "people", Owner: "me", N: batch, TTL: time.Minute})
+	require.NoError(b, err)
+	require.Len(b, leases, batch)
+	outcomes := make([]work.Outcome, batch)
+	for i, l := range leases {
+		outcomes[i] = o
+		outcomes[i].Lease = l
+	}
+	_, err = s.Finish(b.Context(), outcomes)
+	require.NoError(b, err)
 }
 
 // atOnce lets callers make b.N calls, each one after the other.

@@ -320,22 +320,22 @@ func (h *held) leave(of holder) (leases []work.Lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if q := h.ahead[of]; q != nil {
-		for _, l := range q.leases {
-			if row := h.aheadLocked(q, l); row != nil {
-				leases = append(leases, h.unkeepLocked(rowID{l.Flow, l.Key}, row))
-			}
-		}
+		leases = h.unkeepAllLocked(func(_ rowID, row *heldRow) bool { return row.ahead == q })
 		delete(h.ahead, of)
 	}
 	return leases
 }
 
 // unkeep takes out those rows that were not given yet.
-func (h *held) unkeep(wanted func(rowID) bool) (leases []work.Lease) {
+func (h *held) unkeep(wanted func(rowID) bool) []work.Lease {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.unkeepAllLocked(func(id rowID, _ *heldRow) bool { return wanted(id) })
+}
+
+func (h *held) unkeepAllLocked(wanted func(rowID, *heldRow) bool) (leases []work.Lease) {
 	for id, row := range h.rows {
-		if row.ahead != nil && wanted(id) {
+		if row.ahead != nil && wanted(id, row) {
 			leases = append(leases, h.unkeepLocked(id, row))
 		}
 	}
@@ -379,7 +379,6 @@ func (p *Postgres) leaseAhead(ctx context.Context, req work.LeaseRequest) error 
 // giveBack lets others have rows that were leased, and had no run. The context's
 // end does not stop it: nobody else will do it.
 func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) (err error) {
-	ctx = context.WithoutCancel(ctx)
 	slices.SortFunc(leases, func(a, b work.Lease) int { return rowID{a.Flow, a.Key}.compare(rowID{b.Flow, b.Key}) })
 	for some := range slices.Chunk(leases, aheadAtOnce) {
 		n := len(some)
@@ -387,7 +386,7 @@ func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) (err error
 		for i, l := range some {
 			flows[i], types[i], ids[i], tokens[i], dues[i] = l.Flow, l.Key.Type, l.Key.ID, l.Token, instant(l.Due)
 		}
-		_, failed := p.change(ctx, "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues)
+		_, failed := p.change(context.WithoutCancel(ctx), "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues)
 		err = errors.Join(err, failed)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -92,7 +93,7 @@ func (p *Postgres) Finish(ctx context.Context, outcomes []work.Outcome) ([]error
 		return nil, fmt.Errorf("work store: finish: %w", err)
 	}
 	if !simple {
-		if err := p.giveBack(ctx, p.held.unkeepRows(markedBy(outcomes))); err != nil {
+		if err := p.giveBack(ctx, p.held.unkeepRows(slices.Collect(maps.Keys(parts[0].rows)))); err != nil {
 			return nil, err
 		}
 	}
@@ -172,14 +173,6 @@ func partsOf(outcomes []work.Outcome) (parts []finishPart, simple bool, err erro
 		}
 	}
 	return parts, simple && len(parts) == 1, nil
-}
-
-// markedBy returns the rows that outcomes mark.
-func markedBy(outcomes []work.Outcome) (ids []rowID) {
-	for _, o := range outcomes {
-		ids = append(ids, idsOf(o.Marks)...)
-	}
-	return ids
 }
 
 // finish is one call of Finish.
