@@ -7,6 +7,10 @@ const (
 	// are busy, so that more share a call.
 	shareAhead = 100 * time.Millisecond
 
+	// aheadOfLease is for which part of a lease rows are leased ahead of their runs
+	// during a tide: stores keep them for as long, see [work.LeaseRequest].
+	aheadOfLease = 8
+
 	// maxAhead is how many rows of a flow are leased ahead of their runs at most:
 	// what comes in a tide while it waits for further marks, and some more.
 	maxAhead = 40_000

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konnektor-go/konnektor/connector/work"
-	"github.com/konnektor-go/konnektor/source"
 )
 
 // halfLeases is a store that gives leases half of which is over, and renews none.
@@ -28,24 +26,7 @@ func (s halfLeases) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Le
 func TestARunEndsWithTheLeaseThatItWasGiven(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.cfg.Store = halfLeases{noRenewals{Store: w.cfg.Store}}
-		w.flow.Timeout = 2 * time.Hour
-		var begun, ended, overlaps atomic.Int64
-		w.flow.Source = source.Func[person](func(ctx context.Context, _ source.Request) (person, error) {
-			if begun.Add(1) != ended.Load()+1 {
-				overlaps.Add(1)
-			}
-			if begun.Load() == 1 {
-				<-ctx.Done()
-			}
-			ended.Add(1)
-			return person{}, ctx.Err()
-		})
-		stop := w.start()
-		w.notify("1")
-		time.Sleep(5 * time.Minute)
-		require.Equal(t, int64(2), begun.Load())
-		require.Zero(t, overlaps.Load(), "a run began before the one before had ended")
-		require.NoError(t, stop())
+		w.checkNoOverlap(t, 0)
 	})
 }
 
@@ -56,6 +37,13 @@ type requests struct {
 
 	mu  sync.Mutex
 	all []work.LeaseRequest
+}
+
+// rememberRequests gives the world such a store.
+func (w *world) rememberRequests() *requests {
+	s := &requests{durable: durable{work.NewMemory()}}
+	w.cfg.Store = s
+	return s
 }
 
 func (s *requests) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
@@ -85,8 +73,7 @@ func TestRowsAreLeasedAheadOfTheirRuns(t *testing.T) {
 	none := func(req work.LeaseRequest) bool { return req.N == 0 && req.Ahead == 0 }
 	ahead := func(req work.LeaseRequest) bool { return req.Ahead > 0 }
 	bubble(t, func(t *testing.T, w *world) {
-		s := &requests{durable: durable{work.NewMemory()}}
-		w.cfg.Store = s
+		s := w.rememberRequests()
 		stop := w.start()
 		for i := range 100 {
 			w.notify(fmt.Sprint("alone-", i))
@@ -99,8 +86,7 @@ func TestRowsAreLeasedAheadOfTheirRuns(t *testing.T) {
 		require.Zero(t, s.count(none))
 	})
 	bubble(t, func(t *testing.T, w *world) {
-		s := &requests{durable: durable{work.NewMemory()}}
-		w.cfg.Store = s
+		s := w.rememberRequests()
 		w.flow.Workers, w.flow.Gather = 8, -1
 		w.register.latency = 5 * time.Millisecond
 		stop := w.start()
@@ -115,8 +101,7 @@ func TestRowsAreLeasedAheadOfTheirRuns(t *testing.T) {
 		require.True(t, none(s.all[len(s.all)-1]))
 	})
 	bubble(t, func(t *testing.T, w *world) {
-		s := &requests{durable: durable{work.NewMemory()}}
-		w.cfg.Store = s
+		s := w.rememberRequests()
 		w.flow.Workers = 64
 		w.register.latency = 5 * time.Millisecond
 		stop := w.start()
@@ -127,8 +112,7 @@ func TestRowsAreLeasedAheadOfTheirRuns(t *testing.T) {
 		require.True(t, none(s.all[len(s.all)-1]))
 	})
 	bubble(t, func(t *testing.T, w *world) {
-		s := &requests{durable: durable{work.NewMemory()}}
-		w.cfg.Store = s
+		s := w.rememberRequests()
 		w.flow.Workers, w.flow.Rate = 64, 20
 		stop := w.start()
 		w.burst(100, 20, 200*time.Millisecond)
@@ -138,8 +122,7 @@ func TestRowsAreLeasedAheadOfTheirRuns(t *testing.T) {
 		require.Zero(t, s.count(func(req work.LeaseRequest) bool { return req.Ahead > 20*60/8 }))
 	})
 	bubble(t, func(t *testing.T, w *world) {
-		s := &requests{durable: durable{work.NewMemory()}}
-		w.cfg.Store = s
+		s := w.rememberRequests()
 		w.flow.Workers = 300
 		w.register.latency = 30 * time.Second
 		stop := w.start()

@@ -180,7 +180,7 @@ func (l *loop) permit() (allowed int, again time.Time) {
 func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	allowed, again := l.permit()
 	if allowed <= 0 {
-		if time.Since(l.asked) > l.cfg.Lease/8 {
+		if time.Since(l.asked) > l.cfg.Lease/aheadOfLease {
 			l.giveBack(runCtx)
 		}
 		return again, nil
@@ -189,15 +189,15 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 		return l.asked.Add(shareWait), nil
 	}
 	req := work.LeaseRequest{Flow: l.flow.name, Owner: l.owner, N: allowed, TTL: l.cfg.Lease}
-	if l.more {
-		req.Ahead = l.runsWithin(shareAhead)
-	}
 	tideEnds := l.tideEnds()
-	if !tideEnds.IsZero() {
+	switch {
+	case !tideEnds.IsZero():
 		if time.Now().Before(l.rest) {
 			return l.rest, nil
 		}
-		req.Waited, req.Ahead = l.flow.gather, l.runsWithin(l.cfg.Lease/8)
+		req.Waited, req.Ahead = l.flow.gather, l.runsWithin(l.cfg.Lease/aheadOfLease)
+	case l.more:
+		req.Ahead = l.runsWithin(shareAhead)
 	}
 	if l.turns++; l.turns%byAgeEvery == 0 {
 		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
