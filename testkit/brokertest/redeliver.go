@@ -204,7 +204,7 @@ var lossCases = []testCase{
 }
 
 var endCases = []testCase{
-	{name: "End/nothing more is delivered, and what was can still be acked", prefetch: 5, run: func(e *env) {
+	{name: "End/what was delivered can still be acked, and the rest goes back", prefetch: 5, run: func(e *env) {
 		e.declare(nil)
 		e.publish("1", "2", "3")
 		s := e.subscribe(e.queue)
