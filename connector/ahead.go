@@ -15,8 +15,10 @@ const (
 	// what comes in a tide while it waits for further marks, and some more.
 	maxAhead = 40_000
 
-	// fewRuns is how many runs make up what runs usually take.
-	fewRuns = 16
+	// fewRuns is how many runs make up what runs usually take, and firstUsual what
+	// they are taken for before one has ended: a call through a gateway.
+	fewRuns    = 16
+	firstUsual = 50 * time.Millisecond
 )
 
 // tookLocked notes what a run took.
@@ -27,9 +29,8 @@ func (l *loop) tookLocked(d time.Duration) {
 	l.usual += (d - l.usual) / fewRuns
 }
 
-// runsWithin returns how many runs can begin within a time, at most maxAhead: as
-// many as there are workers while it is not known what a run takes, and none
-// that come after a probe.
+// runsWithin returns how many runs can begin within a time, at most maxAhead, and
+// none that come after a probe.
 func (l *loop) runsWithin(d time.Duration) int {
 	if l.source.status().Open || l.sink.status().Open {
 		return 0
@@ -37,10 +38,10 @@ func (l *loop) runsWithin(d time.Duration) int {
 	l.mu.Lock()
 	usual := l.usual
 	l.mu.Unlock()
-	n := float64(l.flow.workers)
-	if usual > 0 {
-		n = min(maxAhead, n*float64(d)/float64(usual))
+	if usual == 0 {
+		usual = firstUsual
 	}
+	n := min(maxAhead, float64(l.flow.workers)*float64(d)/float64(usual))
 	if l.rate != nil {
 		n = min(n, float64(l.rate.Limit())*d.Seconds())
 	}

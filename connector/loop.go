@@ -23,7 +23,7 @@ type loop struct {
 	rate  *rate.Limiter // nil: no limit
 	wake  chan struct{} // holds one: something may have become due or free
 	begin chan *run     // for the next goroutine that has nothing to do
-	turns int           // how often rows were leased
+	saved int           // what is due to the oldest, in shares of a worker
 	asked time.Time     // when rows were leased last
 	more  bool          // there were as many as wanted
 	rest  time.Time     // during a tide, before when there is nothing to lease
@@ -136,10 +136,10 @@ func (l *loop) wait(ctx context.Context, until time.Time) {
 }
 
 const (
-	// byAgeEvery is how often rows are leased by their age rather than their
-	// priority, and byAgeShare which part of the free workers then goes to them:
-	// enough that bulk work moves however much live work comes, and little enough
-	// that live work is not held up.
+	// Of every eighth request one free worker in eight, at least one, is for rows
+	// by their age rather than their priority: enough that bulk work moves however
+	// much live work comes, and little enough that live work is not held up. That is
+	// saved until it is an eighth of all workers, or of one request all.
 	byAgeEvery = 8
 	byAgeShare = 8
 	// shareOfLease is which part of the workers must be free before rows are
@@ -199,30 +199,12 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 	case l.more:
 		req.Ahead = l.runsWithin(shareAhead)
 	}
-	if l.turns++; l.turns%byAgeEvery == 0 {
-		req.N, req.Order = max(1, allowed/byAgeShare), work.ByAge
-	}
 	l.ahead = l.ahead || req.Ahead > 0
-	asked := time.Now()
-	l.asked = asked
-	leases, err := l.cfg.Store.Lease(ctx, req)
-	if req.Order == work.ByPriority {
-		l.more = len(leases) == req.N
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	if l.rate != nil {
-		l.rate.AllowN(asked, len(leases))
-	}
-	for _, lease := range leases {
-		l.start(runCtx, lease, asked)
-	}
+	started, err := l.startBoth(ctx, runCtx, req)
 	switch {
-	case req.Order == work.ByAge && len(leases) == req.N:
-		l.signal() // for the rest of the workers
-		return time.Time{}, nil
-	case len(leases) == req.N:
+	case err != nil:
+		return time.Time{}, err
+	case started == allowed:
 		if l.rate != nil {
 			l.signal() // for when there are tokens again
 		}
@@ -232,6 +214,49 @@ func (l *loop) startDue(ctx, runCtx context.Context) (time.Time, error) {
 		return l.rest, nil
 	}
 	return l.cfg.Store.NextDue(ctx, l.flow.name)
+}
+
+// startBoth starts what a request gives: most of it by priority, and then the share
+// of the oldest, for which the store may have to look far.
+func (l *loop) startBoth(ctx, runCtx context.Context, req work.LeaseRequest) (started int, err error) {
+	l.asked = time.Now()
+	most := max(1, l.flow.workers/byAgeShare)
+	oldest := min(req.N, most)
+	l.saved = min(l.saved+max(1, req.N/byAgeShare), byAgeEvery*most)
+	if l.saved < byAgeEvery*oldest {
+		oldest = 0
+	}
+	if req.N -= oldest; req.N > 0 {
+		started, err = l.startSome(ctx, runCtx, req)
+		if l.more = started == req.N; !l.more { // nor is there anything old
+			return started, err
+		}
+	}
+	if oldest == 0 {
+		return started, nil
+	}
+	req.N, req.Order = oldest, work.ByAge
+	more, err := l.startSome(ctx, runCtx, req)
+	if err == nil {
+		l.saved -= byAgeEvery * oldest
+	}
+	return started + more, err
+}
+
+// startSome starts what a request gives.
+func (l *loop) startSome(ctx, runCtx context.Context, req work.LeaseRequest) (started int, err error) {
+	asked := time.Now()
+	leases, err := l.cfg.Store.Lease(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	if l.rate != nil {
+		l.rate.AllowN(asked, len(leases))
+	}
+	for _, lease := range leases {
+		l.start(runCtx, lease, asked)
+	}
+	return len(leases), nil
 }
 
 // tideEnds returns until when entities wait for further notifications, the zero

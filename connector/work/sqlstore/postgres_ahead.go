@@ -45,9 +45,11 @@ type aheadLease struct {
 
 const (
 	// aheadEvery is how often rows are leased ahead while there are enough, and
-	// aheadAtOnce how many in one statement: the more of them come at once, the
-	// less each costs, but it must not take long.
-	aheadEvery  = 10 * time.Millisecond
+	// aheadByAge how often by those who ask for the oldest rows, since they wait for
+	// the database anyway. aheadAtOnce is how many are leased in one statement: the
+	// more of them come at once, the less each costs, but it must not take long.
+	aheadEvery  = 100 * time.Millisecond
+	aheadByAge  = 10 * time.Millisecond
 	aheadAtOnce = 1000
 
 	// keepFor is for which part of its lease a row is kept. What is left must
@@ -95,7 +97,14 @@ func (h *held) wants(req work.LeaseRequest, now time.Time) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.ahead[holderOf(req)]
-	if q == nil || req.Order == work.ByAge || q.room(now) == 0 || now.Sub(q.asked) < aheadEvery && h.readyLocked(q, req, now) >= req.N {
+	if q == nil || q.room(now) == 0 {
+		return 0
+	}
+	every := aheadEvery
+	if req.Order == work.ByAge {
+		every = aheadByAge
+	}
+	if now.Sub(q.asked) < every && h.readyLocked(q, req, now) >= req.N {
 		return 0
 	}
 	q.asked = now
@@ -365,7 +374,8 @@ func (h *held) unkeepLocked(id rowID, row *heldRow) work.Lease {
 // leaseAhead leases rows and keeps them.
 func (p *Postgres) leaseAhead(ctx context.Context, req work.LeaseRequest) error {
 	query := req
-	if query.N, query.Waited = p.held.wants(req, time.Now()), 0; query.N == 0 {
+	query.Order, query.Waited = work.ByPriority, 0
+	if query.N = p.held.wants(req, time.Now()); query.N == 0 {
 		return nil
 	}
 	leases, asked, now, err := p.lease(ctx, query, work.Live)
