@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"math"
+	"slices"
 
 	"github.com/konnektor-go/konnektor/connector/work"
 )
@@ -100,7 +101,9 @@ func (ss *session) picks(req work.LeaseRequest, until millis) (picked []pick, er
 				ss.hot.enqueue(p.row)
 			}
 		}
-		delete(ss.hot.cold, req.Flow)
+		if ss.conn != nil {
+			delete(ss.hot.cold, req.Flow)
+		}
 	}()
 	var cold []int64
 	for len(picked) < req.N {
@@ -120,15 +123,21 @@ func (ss *session) picks(req work.LeaseRequest, until millis) (picked []pick, er
 		return picked, nil
 	}
 	text, _ := json.Marshal(cold) // numbers always encode
-	if err := ss.read(sqlHotByRID, string(text)); err != nil {
+	loaded, err := ss.read(sqlHotByRID, string(text))
+	if err != nil {
 		return picked, err
+	}
+	byRID := make(map[int64]*hotRow, len(loaded))
+	for _, r := range loaded {
+		byRID[r.rid] = r
 	}
 	for i, p := range picked {
 		if p.row == nil {
-			picked[i].row = ss.hot.byRID[p.rid]
+			picked[i].row = byRID[p.rid]
 		}
 	}
-	return picked, nil
+	// What was in memory all the same has its place there.
+	return slices.DeleteFunc(picked, func(p pick) bool { return p.row == nil }), nil
 }
 
 // pick takes the best row out of its queue, nothing if none is due.
@@ -139,14 +148,7 @@ func (ss *session) pick(req work.LeaseRequest, until millis) (best pick, err err
 	var since millis
 	better := func(p int64, s millis) bool {
 		return from == nil && coldFrom == nil || req.Order != work.ByAge && p > priority ||
-			(req.Order == work.ByAge || p == priority) && s < since
-	}
-	if f := ss.hot.flows[req.Flow]; f != nil {
-		for _, q := range *f {
-			if q.Len() > 0 && q.rows[0].free() <= until && better(int64(q.priority), q.rows[0].free()) {
-				from, priority, since = q, int64(q.priority), q.rows[0].free()
-			}
-		}
+			(req.Order == work.ByAge || p == priority) && s <= since
 	}
 	queues, err := ss.coldQueues(req.Flow)
 	if err != nil {
@@ -161,10 +163,19 @@ func (ss *session) pick(req work.LeaseRequest, until millis) (best pick, err err
 			continue
 		}
 		if s := millis(r.since - zeroMillis); s <= until && better(q.priority, s) {
-			from, coldFrom, priority, since = nil, q, q.priority, s
+			coldFrom, priority, since = q, q.priority, s
+		}
+	}
+	if f := ss.hot.flows[req.Flow]; f != nil { // after the table was read: others may have leased meanwhile
+		for _, q := range *f {
+			if q.Len() > 0 && q.rows[0].free() <= until && better(int64(q.priority), q.rows[0].free()) {
+				from, coldFrom, priority, since = q, nil, int64(q.priority), q.rows[0].free()
+			}
 		}
 	}
 	switch {
+	case coldFrom != nil && ss.conn == nil:
+		return best, errNeedsFile
 	case coldFrom != nil:
 		best.rid = coldFrom.next[0].rid
 		coldFrom.next = coldFrom.next[1:]

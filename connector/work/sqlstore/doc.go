@@ -28,7 +28,8 @@
 //     delete.
 //   - List reads a page's rows among those of the state, or if these are more than
 //     10,000 among all. Stats reads indexes from end to end, 0.15 s for 200,000
-//     rows; other calls wait meanwhile. All else that reads or deletes rows, but
+//     rows; other calls wait meanwhile, except that rows in memory can be leased, as
+//     they can while others are stored. All else that reads or deletes rows, but
 //     for what the reconcile loop calls, writes back what is in memory first.
 //   - What Forget and the pruning delete is overwritten. Copies that SQLite left
 //     behind when it moved rows are gone, after a Forget, once PruneIdle was called

@@ -130,6 +130,7 @@ func (ss *session) fold(rows []*hotRow) error {
 // foldAll writes all rows back, so that the table is right. When the session's
 // transaction is committed, none are in memory.
 func (ss *session) foldAll() error {
+	ss.alone = true
 	if err := ss.fold(slices.Collect(maps.Values(ss.hot.rows))); err != nil {
 		return err
 	}
@@ -182,7 +183,10 @@ func (ss *session) foldSome(back []*hotRow) error {
 	if len(back) == 0 {
 		return nil
 	}
-	if err := ss.fold(slices.Clone(back)); err != nil {
+	for _, r := range back {
+		ss.change(r, func() {}) // nobody is to lease what leaves
+	}
+	if err := ss.beside(func() error { return ss.fold(slices.Clone(back)) }); err != nil {
 		return err
 	}
 	ss.committed = append(ss.committed, func() {
@@ -210,7 +214,11 @@ func (ss *session) trim(back []*hotRow) error {
 			least = r.seq
 		}
 	}
-	if _, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, least); err != nil {
+	err := ss.beside(func() error {
+		_, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, least)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	ss.committed = append(ss.committed, func() { ss.hot.entries.trim(least) })

@@ -21,7 +21,8 @@ import (
 // reads or changes it. The journal's entries can go when all rows in them are
 // back. Where a row is in memory, the table's is out of date.
 //
-// Who has the connection has hot.
+// Who has the store's memory mutex has hot. While the file is at work the mutex is
+// free, see [session.beside], and others lease rows that the call has not changed.
 type hot struct {
 	rows    map[rowID]*hotRow
 	byRID   map[int64]*hotRow
@@ -81,28 +82,35 @@ func (ss *session) load(ids []rowID) error {
 	}
 	for g, list := range groups {
 		text, _ := json.Marshal(list) // strings always encode
-		if err := ss.read(sqlHotByID, g.flow, g.typ, string(text)); err != nil {
+		if _, err := ss.read(sqlHotByID, g.flow, g.typ, string(text)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (ss *session) read(query string, args ...any) error {
+// read reads rows of the table into memory, and returns those that were not there.
+func (ss *session) read(query string, args ...any) (loaded []*hotRow, err error) {
 	if err := ss.begin(); err != nil {
-		return err
+		return nil, err
 	}
 	found, err := collect(ss, scanHot, query, args...)
 	now := millisOf(time.Now())
 	for i := range found {
 		r := &found[i]
+		if known := ss.hot.rows[r.id]; known != nil { // a commit that had failed put it there
+			known.rid = r.rid
+			ss.hot.byRID[r.rid] = known
+			continue
+		}
+		loaded = append(loaded, r)
 		r.kept = r.promise()
 		ss.hot.add(r)
 		if r.rests(now) { // or it would stay, if nothing happens with it
 			ss.hot.resting.add(r)
 		}
 	}
-	return err
+	return loaded, err
 }
 
 func scanHot(rows *sql.Rows, r *hotRow) error {
@@ -149,14 +157,14 @@ type before struct {
 }
 
 // change lets f change a row in memory, which is undone if the session's
-// transaction fails.
+// transaction fails. Until it has ended, nobody can lease the row.
 func (ss *session) change(r *hotRow, f func()) {
 	if !r.touched {
 		r.touched = true
 		ss.before = append(ss.before, before{r, r.rowState, r.changed, r.dated, r.seq})
 	}
+	r.dequeue()
 	f()
-	ss.hot.enqueue(r)
 }
 
 // undo makes the rows in memory what they were. The file may have what it could
@@ -182,12 +190,15 @@ func (ss *session) undo() {
 
 // done does in memory what is to be done after the session's transaction.
 func (ss *session) done() {
+	for _, do := range ss.committed {
+		do()
+	}
 	for i := range ss.before {
 		r := ss.before[i].row
 		r.touched, r.owed = false, false
-	}
-	for _, do := range ss.committed {
-		do()
+		if ss.hot.rows[r.id] == r {
+			ss.hot.enqueue(r)
+		}
 	}
 }
 

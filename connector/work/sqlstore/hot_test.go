@@ -3,7 +3,11 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,6 +178,94 @@ func TestFileWasElsewhere(t *testing.T) {
 	require.NoError(t, errors.Join(s.Close(), closeDB()))
 }
 
+// Leases that are given while others store, and while rows go back to the table,
+// are of rows that nobody else has.
+func TestLeasesBesideOtherCalls(t *testing.T) {
+	const rows, marks = 200, 3000
+	s, closeDB, err := openHot(filepath.Join(t.TempDir(), "work.db"), limits{resting: 20, back: 10, rows: 100, journal: 1 << 16})
+	require.NoError(t, err)
+	var marking, running sync.WaitGroup
+	var ended atomic.Bool
+	working := make([]atomic.Bool, rows)
+	for range 2 {
+		marking.Go(func() {
+			for range marks / 10 {
+				some := make([]work.Mark, 10)
+				for i := range some {
+					some[i] = work.Mark{Flow: "f", Key: entity.Key{ID: strconv.Itoa(rand.IntN(rows))}}
+				}
+				_, err := s.Mark(t.Context(), some)
+				require.NoError(t, err)
+			}
+		})
+	}
+	for range 4 {
+		running.Go(func() {
+			for last := false; !last; {
+				last = ended.Load()
+				leases, err := s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: 5, TTL: time.Hour})
+				require.NoError(t, err)
+				outcomes := make([]work.Outcome, len(leases))
+				for i, l := range leases {
+					id, _ := strconv.Atoi(l.Key.ID)
+					require.False(t, working[id].Swap(true), "somebody works on it")
+					outcomes[i] = work.Outcome{Lease: l, Result: work.Done}
+				}
+				for _, l := range leases {
+					id, _ := strconv.Atoi(l.Key.ID)
+					working[id].Store(false)
+				}
+				errs, err := s.Finish(t.Context(), outcomes)
+				require.NoError(t, err)
+				for _, err := range errs {
+					require.NoError(t, err)
+				}
+				last = last && len(leases) == 0
+			}
+		})
+	}
+	marking.Wait()
+	ended.Store(true)
+	running.Wait()
+	stats, err := s.Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[work.State]work.Stat{work.Idle: {Rows: rows}}, stats["f"])
+	require.NoError(t, errors.Join(s.Close(), closeDB()))
+}
+
+// What is in memory is leased only while the file is ours.
+func TestNothingIsLeasedWithoutTheFile(t *testing.T) {
+	req := work.LeaseRequest{Flow: "f", Owner: "me", N: 1, TTL: time.Hour}
+	for name, lose := range map[string]func(*SQLite) error{
+		"the store is closed":         func(s *SQLite) error { return s.Close() },
+		"the pool is closed":          func(s *SQLite) error { return s.db.Close() },
+		"both are, the pool first":    func(s *SQLite) error { return errors.Join(s.db.Close(), ignore(s.Close())) },
+		"the connection is discarded": func(s *SQLite) error { s.db.SetMaxIdleConns(-1); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "work.db")
+			s, closeDB, err := openHot(file, defaultLimits)
+			require.NoError(t, err)
+			_, err = s.Mark(t.Context(), []work.Mark{{Flow: "f", Key: entity.Key{ID: "1"}}, {Flow: "f", Key: entity.Key{ID: "2"}}})
+			require.NoError(t, err)
+			_, err = s.NextDue(t.Context(), "f")
+			require.NoError(t, err)
+			require.NoError(t, lose(s))
+			other, closeOther, err := openHot(file, defaultLimits)
+			require.NoError(t, err)
+			leases, err := s.Lease(t.Context(), req)
+			require.Error(t, err)
+			require.Empty(t, leases)
+			leases, err = other.Lease(t.Context(), req)
+			require.NoError(t, err)
+			require.Len(t, leases, 1)
+			require.NoError(t, errors.Join(other.Close(), closeOther(), ignore(s.Close()), closeDB()))
+		})
+	}
+}
+
+func ignore(error) error { return nil }
+
 // A mark for now needs no commit if the file has the row as due, whether the row
 // waits or runs, and whether it was written or read. All other marks do.
 func TestMarksThatNeedNoCommit(t *testing.T) {
@@ -257,5 +349,12 @@ func TestTheAnswerOfACommitIsLost(t *testing.T) {
 	ids, err := list()
 	p.NoError(err)
 	p.Equal([]string{"1e1", "2e2", "3e3"}, ids)
+	mark("4")
+	p.db.lose = true
+	_, err = list()
+	p.ErrorIs(err, errPlanted)
+	leases, err := p.s.Lease(t.Context(), work.LeaseRequest{Flow: "f", Owner: "me", N: 9, TTL: time.Hour})
+	p.NoError(err)
+	p.Len(leases, 4, "of each row one, although it is in the table and in memory")
 	p.NoError(errors.Join(p.s.Close(), p.db.Close()))
 }

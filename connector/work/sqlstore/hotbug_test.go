@@ -21,6 +21,8 @@ type hotBug struct {
 	args func(query string, args []driver.NamedValue)
 	// after changes what is in memory, after every step.
 	after func(*SQLite)
+	// beside changes what is in memory while others can lease from it.
+	beside func(*SQLite)
 	// failed is called when a commit fails, and what it returns once all is undone.
 	failed func(*SQLite) (undone func())
 }
@@ -90,6 +92,13 @@ WHERE seq < (SELECT max(seq) FROM konnektor_journal) ORDER BY seq`},
 		}
 		return promise{1, r.priority}
 	})},
+	{name: "rows can be leased before their marks are stored", beside: func(s *SQLite) {
+		for _, r := range s.hot.rows {
+			if r.queue == nil {
+				s.hot.enqueue(r)
+			}
+		}
+	}},
 	{name: "what could not be stored is taken for stored", failed: func(s *SQLite) func() {
 		kept := make(map[*hotRow]promise)
 		for _, r := range s.hot.rows {
@@ -122,6 +131,23 @@ type plantedDB struct {
 	fail   bool // the next commit
 	lose   bool // the answer of the next commit
 	undone func()
+	// beside is called once, when the next commit begins or before that the next row
+	// goes back to the table, if others can lease meanwhile.
+	beside  func()
+	whenRow bool
+}
+
+// leaseBeside lets somebody lease what is in memory at this moment.
+func (db *plantedDB) leaseBeside(row bool) {
+	if db.beside == nil || row != db.whenRow || !db.store.memory.TryLock() {
+		return
+	}
+	if db.bug.beside != nil {
+		db.bug.beside(db.store)
+	}
+	db.store.memory.Unlock()
+	db.beside()
+	db.beside = nil
 }
 
 func openPlanted(file string, bug hotBug) *plantedDB {
@@ -193,6 +219,7 @@ type plantedTx struct {
 }
 
 func (t plantedTx) Commit() error {
+	t.db.leaseBeside(false)
 	if t.db.fail {
 		t.db.fail = false
 		if failed := t.db.bug.failed; failed != nil {
@@ -221,6 +248,7 @@ type plantedStmt struct {
 }
 
 func (s *plantedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.db.leaseBeside(s.query == sqlUpdate || s.query == sqlInsert || s.query == sqlInsertIdle)
 	if s.db.bug.args != nil {
 		s.db.bug.args(s.query, args)
 	}

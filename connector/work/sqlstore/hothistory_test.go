@@ -108,13 +108,42 @@ func (p *pair) markInVain(t *rapid.T) {
 	p.marked(marks, got)
 }
 
-// lease leases all that is due: which rows of the same rank come first is for
+// markBeside marks rows that are not due, and leases others while the marks are
+// stored, or perhaps are not.
+func (p *pair) markBeside(t *rapid.T) {
+	marks := slices.DeleteFunc(p.anyMarks(t), func(m work.Mark) bool {
+		row, _, err := p.m.Get(rapidContext, m.Flow, m.Key)
+		p.NoError(err)
+		return row.State == work.Due
+	})
+	req := anyRequest(t)
+	p.db.fail, p.db.whenRow = rapid.Bool().Draw(t, "fails"), rapid.Bool().Draw(t, "when a row goes back")
+	var got []work.Lease
+	p.db.beside = func() { got = p.s.leaseInMemory(rapidContext, req) }
+	seqs, err := p.s.Mark(rapidContext, marks)
+	p.db.fail, p.db.beside = false, nil
+	if len(got) > 0 { // or perhaps the table had to be asked
+		p.leases = append(p.leases, sameLeases(p.Assertions, req.Order, p.wanted(req), got)...)
+	}
+	if err != nil {
+		p.ErrorIs(err, errPlanted)
+		p.undone()
+		return
+	}
+	p.marked(marks, seqs)
+}
+
+// anyRequest asks for all that is due: which rows of the same rank come first is for
 // each store to say.
-func (p *pair) lease(t *rapid.T) {
-	req := work.LeaseRequest{
+func anyRequest(t *rapid.T) work.LeaseRequest {
+	return work.LeaseRequest{
 		Flow: rapid.SampledFrom(hotFlows).Draw(t, "flow"), Owner: "me", N: 100, TTL: time.Hour,
 		Order: rapid.SampledFrom([]work.Order{work.ByPriority, work.ByAge}).Draw(t, "order"),
 	}
+}
+
+func (p *pair) lease(t *rapid.T) {
+	req := anyRequest(t)
 	want, got := p.leaseBoth(req)
 	p.leases = append(p.leases, sameLeases(p.Assertions, req.Order, want, got)...)
 }
@@ -122,13 +151,18 @@ func (p *pair) lease(t *rapid.T) {
 func (p *pair) leaseBoth(req work.LeaseRequest) (want, got []work.Lease) {
 	got, err := p.s.Lease(rapidContext, req)
 	p.NoError(err)
-	want, err = p.m.Lease(rapidContext, req)
+	return p.wanted(req), got
+}
+
+// wanted leases in memory, as the database must have it.
+func (p *pair) wanted(req work.LeaseRequest) []work.Lease {
+	want, err := p.m.Lease(rapidContext, req)
 	p.NoError(err)
 	for i, l := range want {
 		k := p.keptOf(rowID{l.Flow, l.Key})
 		want[i].Dirty, want[i].Done, want[i].Cause = k.dirty, l.Done-k.lostDone, k.causes[k.dirty]
 	}
-	return want, got
+	return want
 }
 
 // sameLeases checks that two stores gave leases of the same rows in the same order,
@@ -348,12 +382,16 @@ func playHot(t *rapid.T, assert require.TestingT, file string, l limits, bug hot
 	p.open()
 	defer func() { p.NoError(p.db.Close()) }()
 	steps := []string{
-		"mark", "mark", "mark", "lease", "finish", "finish", "renew", "sleep", "sleep long", "crash", "crash twice", "compare", "in vain", "forget", "prune",
+		"mark", "mark", "mark", "mark beside", "lease", "finish", "finish", "renew", "sleep", "sleep long", "crash", "crash twice", "compare", "in vain", "forget", "prune",
 	}
 	for range rapid.IntRange(1, 25).Draw(t, "steps") {
 		switch rapid.SampledFrom(steps).Draw(t, "step") {
 		case "mark":
 			p.mark(t)
+		case "mark beside":
+			if l.rows > p.keys*len(hotFlows) { // or rows go back that could be leased
+				p.markBeside(t)
+			}
 		case "lease":
 			p.lease(t)
 		case "finish":

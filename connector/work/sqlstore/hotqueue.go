@@ -55,26 +55,18 @@ func (f *hotFlow) queue(p work.Priority) *hotQueue {
 	return (*f)[i]
 }
 
-// enqueue brings a row that has changed to its place: in the queue of its
-// priority, or in none. It must follow every change, before the next row's.
+// enqueue brings a row that is in no queue into that of its priority, if it waits
+// for a time. Rows do not change while they are in a queue.
 func (h *hot) enqueue(r *hotRow) {
-	var q *hotQueue
-	if r.free() != 0 {
-		f := h.flows[r.id.flow]
-		if f == nil {
-			f = new(hotFlow)
-			h.flows[r.id.flow] = f
-		}
-		q = f.queue(r.priority)
-	}
-	if q != nil && q == r.queue {
-		heap.Fix(q, r.place)
+	if r.free() == 0 {
 		return
 	}
-	r.dequeue()
-	if q != nil {
-		heap.Push(q, r)
+	f := h.flows[r.id.flow]
+	if f == nil {
+		f = new(hotFlow)
+		h.flows[r.id.flow] = f
 	}
+	heap.Push(f.queue(r.priority), r)
 }
 
 func (r *hotRow) dequeue() {

@@ -36,7 +36,11 @@ func (ss *session) journal() error {
 		return err
 	}
 	entry := appendRows(make([]byte, 0, 128*len(rows)), rows)
-	seq, err := ss.append(entry)
+	var seq int64
+	err := ss.beside(func() (err error) {
+		seq, err = ss.append(entry)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -27,22 +27,15 @@ const sqlLevels = `WITH RECURSIVE level (p) AS (
 SELECT p FROM level WHERE p IS NOT NULL`
 
 // Lease implements [work.Store]. Leases are in memory alone, until all rows have
-// to be in the table.
-func (s *SQLite) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
-	var leases []work.Lease
-	err := s.hold(ctx, "lease", func(ss *session) error {
-		now := time.Now()
-		picked, err := ss.picks(req, millisOf(now.Add(-max(0, req.Waited))))
-		if err != nil || len(picked) == 0 {
-			return err
-		}
-		leases = make([]work.Lease, len(picked))
-		for i, p := range picked {
-			ss.change(p.row, func() {
-				leases[i] = p.row.lease(req.Owner, rand.Text(), millisOf(now), millisOf(now.Add(req.TTL)))
-			})
-		}
-		return nil
+// to be in the table: they do not wait for what others store, where rows in memory
+// are the next.
+func (s *SQLite) Lease(ctx context.Context, req work.LeaseRequest) (leases []work.Lease, err error) {
+	if leases = s.leaseInMemory(ctx, req); len(leases) > 0 {
+		return leases, nil
+	}
+	err = s.hold(ctx, "lease", func(ss *session) (err error) {
+		leases, err = ss.lease(req)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -50,21 +43,56 @@ func (s *SQLite) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease
 	return leases, nil
 }
 
-// collect returns the rows of a query.
-func collect[T any](ss *session, scan func(*sql.Rows, *T) error, query string, args ...any) (all []T, _ error) {
-	rows, err := ss.stmt(query).QueryContext(ss.ctx, args...)
+// leaseInMemory leases rows, without the connection, that nobody is about to
+// change. It gives none if the file has to be asked.
+func (s *SQLite) leaseInMemory(ctx context.Context, req work.LeaseRequest) []work.Lease {
+	s.memory.Lock()
+	defer s.memory.Unlock()
+	if !s.taken || s.db.Stats().OpenConnections == 0 || ctx.Err() != nil {
+		return nil
+	}
+	ss := s.session(ctx, nil)
+	leases, err := ss.lease(req)
+	if err != nil {
+		return nil
+	}
+	ss.done()
+	return leases
+}
+
+func (ss *session) lease(req work.LeaseRequest) ([]work.Lease, error) {
+	now := time.Now()
+	picked, err := ss.picks(req, millisOf(now.Add(-max(0, req.Waited))))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // Err says what matters
-	for rows.Next() {
-		var one T
-		if err := scan(rows, &one); err != nil {
-			return nil, err
-		}
-		all = append(all, one)
+	leases := make([]work.Lease, len(picked))
+	for i, p := range picked {
+		ss.change(p.row, func() {
+			leases[i] = p.row.lease(req.Owner, rand.Text(), millisOf(now), millisOf(now.Add(req.TTL)))
+		})
 	}
-	return all, rows.Err()
+	return leases, nil
+}
+
+// collect returns the rows of a query, which others do not wait for.
+func collect[T any](ss *session, scan func(*sql.Rows, *T) error, query string, args ...any) (all []T, _ error) {
+	err := ss.beside(func() error {
+		rows, err := ss.stmt(query).QueryContext(ss.ctx, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }() // Err says what matters
+		for rows.Next() {
+			var one T
+			if err := scan(rows, &one); err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		return rows.Err()
+	})
+	return all, err
 }
 
 // numbers returns the only column of a query.

@@ -99,7 +99,7 @@ func (s *SQLite) vacuum(conn *sql.Conn) error {
 	if !s.forgotten.CompareAndSwap(true, false) {
 		return nil
 	}
-	_, err := conn.ExecContext(context.Background(), "VACUUM") // see transact for why it is not stopped
+	_, err := conn.ExecContext(context.Background(), "VACUUM") // see hold for why it is not stopped
 	if err != nil {
 		s.forgotten.Store(true)
 	}

@@ -18,7 +18,8 @@ import (
 var (
 	_ work.Store = (*SQLite)(nil)
 
-	errClosed = errors.New("the store is closed")
+	errClosed    = errors.New("the store is closed")
+	errNeedsFile = errors.New("the answer is not in memory")
 )
 
 // SQLiteConfig is what a SQLite can be told. The zero SQLiteConfig works.
@@ -49,11 +50,14 @@ type SQLite struct {
 	cfg    SQLiteConfig
 	secret []byte
 	stmts  map[string]*sql.Stmt // by their text, not changed after NewSQLite
-	hot    *hot                 // of who has the connection
 	limits limits
 	opened []byte // names this opening of the file
 	// forgotten says that something was forgotten since the last vacuum.
 	forgotten atomic.Bool
+
+	memory sync.Mutex // of who changes what is in memory, taken after the connection
+	hot    *hot
+	taken  bool // the file, by a connection that is open
 
 	mu     sync.Mutex
 	ready  any // the driver's connection that is set up
@@ -61,8 +65,9 @@ type SQLite struct {
 }
 
 // NewSQLite opens the work store in db, which must be a SQLite database in a file,
-// and makes its tables or brings them up to date. It limits db to one open
-// connection, which then belongs to the store: give it a *sql.DB of its own.
+// and makes its tables or brings them up to date. It limits db to one
+// connection, which then belongs to the store and stays open: give it a *sql.DB of
+// its own.
 //
 // Leases that an earlier process left are ended and their rows are due at once.
 // It is an error if another process, another pool or another store uses the
@@ -76,6 +81,9 @@ func NewSQLite(ctx context.Context, db *sql.DB, cfg SQLiteConfig) (*SQLite, erro
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1) // and it stays open: it has the file
+	db.SetConnMaxIdleTime(0)
+	db.SetConnMaxLifetime(0)
 	s := &SQLite{db: db, cfg: cfg, stmts: make(map[string]*sql.Stmt), hot: newHot(), limits: defaultLimits}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -110,6 +118,7 @@ func (s *SQLite) Close() error {
 	first, opened := !s.closed, s.ready != nil
 	s.closed = true
 	s.mu.Unlock()
+	s.setTaken(false)
 	if !first || !opened {
 		return nil
 	}
@@ -175,6 +184,7 @@ func (s *SQLite) setUpOnce(ctx context.Context, conn *sql.Conn, current any) err
 	if known {
 		return nil
 	}
+	s.setTaken(false) // it was not the same connection all the time
 	if err := setUp(ctx, conn, s.cfg.LockWait); err != nil {
 		if !errors.Is(err, errInUse) {
 			s.discard(conn)
@@ -201,21 +211,40 @@ func (s *SQLite) checkOpened(ctx context.Context, conn *sql.Conn) error {
 		return fmt.Errorf("see who has opened the file: %w", err)
 	}
 	if !bytes.Equal(opened, s.opened) {
+		s.memory.Lock()
 		s.hot.clear()
+		s.memory.Unlock()
 		s.opened = opened
 	}
 	return nil
 }
 
+func (s *SQLite) setTaken(taken bool) {
+	s.memory.Lock()
+	defer s.memory.Unlock()
+	s.taken = taken
+}
+
 // discard makes database/sql close the connection rather than use it again.
 func (s *SQLite) discard(conn *sql.Conn) {
+	s.memory.Lock()
+	defer s.memory.Unlock()
+	s.discardLocked(conn)
+}
+
+func (s *SQLite) discardLocked(conn *sql.Conn) {
+	s.taken = false
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = conn.Close()
 }
 
-// session is a call that has the connection.
+// session is a call that changes what is in memory, and has the connection, or else
+// has to do without the file.
 type session struct {
 	ctx    context.Context
+	memory *sync.Mutex // held, but for what is done aside
+	aside  bool
+	alone  bool // nothing may be done aside
 	conn   *sql.Conn
 	tx     *sql.Tx // nil until begin
 	stmts  map[string]*sql.Stmt
@@ -245,10 +274,28 @@ func (ss *session) stmt(query string) *sql.Stmt {
 
 // begin begins the session's transaction, unless it has begun.
 func (ss *session) begin() (err error) {
-	if ss.tx == nil {
+	switch {
+	case ss.conn == nil:
+		return errNeedsFile
+	case ss.tx == nil:
 		ss.tx, err = ss.conn.BeginTx(ss.ctx, nil)
 	}
 	return err
+}
+
+// beside lets f work on the file while others lease rows in memory: all but those
+// that the session has changed.
+func (ss *session) beside(f func() error) error {
+	if ss.alone || ss.aside {
+		return f()
+	}
+	ss.aside = true
+	ss.memory.Unlock()
+	defer func() {
+		ss.memory.Lock()
+		ss.aside = false
+	}()
+	return f()
 }
 
 // transact lets f read and change the tables, which are right: nothing is in
@@ -281,7 +328,11 @@ func (s *SQLite) hold(ctx context.Context, what string, f func(*session) error) 
 		return err
 	}
 	defer func() { _ = conn.Close() }() // gives it back, or was discarded
-	ss := &session{ctx: context.WithoutCancel(ctx), conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits, before: s.hot.before}
+	s.memory.Lock()
+	defer s.memory.Unlock()
+	s.taken = true
+	ss := s.session(context.WithoutCancel(ctx), conn)
+	ss.before = s.hot.before
 	defer ss.end()
 	if err := s.try(ss, f); err != nil {
 		ss.undo()
@@ -291,22 +342,26 @@ func (s *SQLite) hold(ctx context.Context, what string, f func(*session) error) 
 	return nil
 }
 
+func (s *SQLite) session(ctx context.Context, conn *sql.Conn) *session {
+	return &session{ctx: ctx, memory: &s.memory, conn: conn, stmts: s.stmts, hot: s.hot, limits: s.limits}
+}
+
 func (s *SQLite) try(ss *session, f func(*session) error) error {
 	err := f(ss)
 	switch {
 	case ss.tx == nil:
 		if err != nil {
-			s.discard(ss.conn) // it could not begin
+			s.discardLocked(ss.conn) // it could not begin
 		}
 		return err
 	case err != nil:
 		if ss.tx.Rollback() != nil {
-			s.discard(ss.conn) // a new one has no transaction open
+			s.discardLocked(ss.conn) // a new one has no transaction open
 		}
 		return err
 	}
-	if err := ss.tx.Commit(); err != nil {
-		s.discard(ss.conn)
+	if err := ss.beside(ss.tx.Commit); err != nil {
+		s.discardLocked(ss.conn)
 		return err
 	}
 	return nil
@@ -326,6 +381,8 @@ func (s *SQLite) leave(ctx context.Context, conn *sql.Conn) error {
 	if err != nil || !known {
 		return err // a new connection has not got the file; the journal has it all
 	}
-	ss := &session{ctx: ctx, conn: conn, stmts: s.stmts, hot: s.hot}
-	return s.try(ss, func(ss *session) error { return ss.foldAll() })
+	s.memory.Lock()
+	defer s.memory.Unlock()
+	s.taken = false // from now on it is others'
+	return s.try(s.session(ctx, conn), func(ss *session) error { return ss.foldAll() })
 }
