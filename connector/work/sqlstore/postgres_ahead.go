@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -55,14 +54,6 @@ const (
 	// keepFor is for which part of its lease a row is kept. What is left must
 	// be enough for a run to try twice to renew it.
 	keepFor = 8
-
-	sqlPostgresGiveBack = `UPDATE {schema}.work AS w SET
-	due = least(w.due, o.due), lease_owner = '', lease_until = NULL, renewed = false
-FROM (
-	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-		WITH ORDINALITY AS o (flow, type, id, token, due, num) ` + oneByOne + `
-) AS o
-WHERE w.flow = o.flow AND w.type = o.type AND w.id = o.id AND w.token = o.token AND w.lease_until IS NOT NULL`
 )
 
 // hears notes what a request says of rows that are leased ahead of it.
@@ -384,20 +375,4 @@ func (p *Postgres) leaseAhead(ctx context.Context, req work.LeaseRequest) error 
 	}
 	p.held.follow(req, len(leases) == query.N)
 	return p.giveBack(ctx, p.held.keep(req.Owner, leases, asked, now, req.TTL))
-}
-
-// giveBack lets others have rows that were leased, and had no run. The context's
-// end does not stop it: nobody else will do it.
-func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) (err error) {
-	slices.SortFunc(leases, func(a, b work.Lease) int { return rowID{a.Flow, a.Key}.compare(rowID{b.Flow, b.Key}) })
-	for some := range slices.Chunk(leases, aheadAtOnce) {
-		n := len(some)
-		flows, types, ids, tokens, dues := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]*time.Time, n)
-		for i, l := range some {
-			flows[i], types[i], ids[i], tokens[i], dues[i] = l.Flow, l.Key.Type, l.Key.ID, l.Token, instant(l.Due)
-		}
-		_, failed := p.change(context.WithoutCancel(ctx), "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues)
-		err = errors.Join(err, failed)
-	}
-	return err
 }

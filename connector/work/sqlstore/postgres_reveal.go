@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/konnektor-go/konnektor/connector/work"
@@ -56,4 +58,28 @@ func (h *held) show(rows []work.Row) {
 			r.Cause = storedCause(row.seen.cause)
 		}
 	}
+}
+
+const sqlPostgresGiveBack = `UPDATE {schema}.work AS w SET
+	due = least(w.due, o.due), lease_owner = '', lease_until = NULL, renewed = false
+FROM (
+	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+		WITH ORDINALITY AS o (flow, type, id, token, due, num) ` + oneByOne + `
+) AS o
+WHERE w.flow = o.flow AND w.type = o.type AND w.id = o.id AND w.token = o.token AND w.lease_until IS NOT NULL`
+
+// giveBack lets others have rows that were leased, and had no run. The context's
+// end does not stop it: nobody else will do it.
+func (p *Postgres) giveBack(ctx context.Context, leases []work.Lease) (err error) {
+	slices.SortFunc(leases, func(a, b work.Lease) int { return rowID{a.Flow, a.Key}.compare(rowID{b.Flow, b.Key}) })
+	for some := range slices.Chunk(leases, aheadAtOnce) {
+		n := len(some)
+		flows, types, ids, tokens, dues := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]*time.Time, n)
+		for i, l := range some {
+			flows[i], types[i], ids[i], tokens[i], dues[i] = l.Flow, l.Key.Type, l.Key.ID, l.Token, instant(l.Due)
+		}
+		_, failed := p.change(context.WithoutCancel(ctx), "lease", sqlPostgresGiveBack, flows, types, ids, tokens, dues)
+		err = errors.Join(err, failed)
+	}
+	return err
 }
