@@ -118,7 +118,7 @@ func (s *SQLite) Close() error {
 	first, opened := !s.closed, s.ready != nil
 	s.closed = true
 	s.mu.Unlock()
-	s.setTaken(false)
+	s.lose()
 	if !first || !opened {
 		return nil
 	}
@@ -184,7 +184,7 @@ func (s *SQLite) setUpOnce(ctx context.Context, conn *sql.Conn, current any) err
 	if known {
 		return nil
 	}
-	s.setTaken(false) // it was not the same connection all the time
+	s.lose() // it was not the same connection all the time
 	if err := setUp(ctx, conn, s.cfg.LockWait); err != nil {
 		if !errors.Is(err, errInUse) {
 			s.discard(conn)
@@ -219,10 +219,11 @@ func (s *SQLite) checkOpened(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-func (s *SQLite) setTaken(taken bool) {
+// lose notes that the file may be somebody else's from now on.
+func (s *SQLite) lose() {
 	s.memory.Lock()
 	defer s.memory.Unlock()
-	s.taken = taken
+	s.taken = false
 }
 
 // discard makes database/sql close the connection rather than use it again.
@@ -242,9 +243,9 @@ func (s *SQLite) discardLocked(conn *sql.Conn) {
 // has to do without the file.
 type session struct {
 	ctx    context.Context
-	memory *sync.Mutex // held, but for what is done aside
-	aside  bool
-	alone  bool // nothing may be done aside
+	memory *sync.Mutex // held, but for what is done beside
+	free   bool        // it is not held now
+	alone  bool        // nothing may be done beside
 	conn   *sql.Conn
 	tx     *sql.Tx // nil until begin
 	stmts  map[string]*sql.Stmt
@@ -286,14 +287,14 @@ func (ss *session) begin() (err error) {
 // beside lets f work on the file while others lease rows in memory: all but those
 // that the session has changed.
 func (ss *session) beside(f func() error) error {
-	if ss.alone || ss.aside {
+	if ss.alone || ss.free {
 		return f()
 	}
-	ss.aside = true
+	ss.free = true
 	ss.memory.Unlock()
 	defer func() {
 		ss.memory.Lock()
-		ss.aside = false
+		ss.free = false
 	}()
 	return f()
 }
@@ -383,6 +384,6 @@ func (s *SQLite) leave(ctx context.Context, conn *sql.Conn) error {
 	}
 	s.memory.Lock()
 	defer s.memory.Unlock()
-	s.taken = false // from now on it is others'
+	s.taken = false
 	return s.try(s.session(ctx, conn), func(ss *session) error { return ss.foldAll() })
 }
