@@ -54,8 +54,8 @@
 //     [Desired.RecheckAt] or from the sink, is kept in the work store and acted on
 //     then (TestAFutureDateOutlivesARestart, TestWhatIsDisabledIsDeletedInTime).
 //   - Live beats bulk. A change that came by a notification waits for no bulk work
-//     but what has begun, and for the share of what has waited for longest, one in eight of the
-//     runs that begin or less: so bulk work is not starved either
+//     but what has begun, and for the share of what has waited for longest, one in
+//     eight of the runs that begin or less: so bulk work is not starved either
 //     (TestLiveBeatsBulk, TestBulkIsNotStarved).
 //   - Fan-out is not forgotten. What a run marks in other flows is stored together
 //     with its outcome, or neither is (TestFanOutIsStoredWithTheOutcome). If it is
