@@ -83,11 +83,11 @@ func (ss *session) write(r *hotRow) error {
 	if err != nil || !r.dated {
 		return err
 	}
-	if _, err := ss.stmt(sqlClearLater).ExecContext(ss.ctx, rid); err != nil {
+	if _, err := ss.exec(sqlClearLater, append(ss.args[:0], rid)); err != nil {
 		return err
 	}
 	for _, at := range r.later {
-		if _, err := ss.stmt(sqlAddLater).ExecContext(ss.ctx, rid, at.column(), r.id.flow); err != nil {
+		if _, err := ss.exec(sqlAddLater, append(ss.args[:0], rid, at.column(), r.id.flow)); err != nil {
 			return err
 		}
 	}
@@ -106,10 +106,15 @@ func (ss *session) insert(r *hotRow) (rid int64, err error) {
 	return result.LastInsertId()
 }
 
-// exec runs a statement with values, whose memory is used again.
-func (ss *session) exec(query string, values []any) (sql.Result, error) {
+// exec runs a statement with values, whose memory is used again. Others do not wait
+// for it.
+func (ss *session) exec(query string, values []any) (result sql.Result, err error) {
 	ss.args = values
-	return ss.stmt(query).ExecContext(ss.ctx, values...)
+	err = ss.beside(func() error {
+		result, err = ss.stmt(query).ExecContext(ss.ctx, values...)
+		return err
+	})
+	return result, err
 }
 
 // fold writes rows back to the table, those that have changed.
@@ -135,7 +140,7 @@ func (ss *session) foldAll() error {
 		return err
 	}
 	if ss.hot.entries != (entries{}) {
-		if _, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, int64(math.MaxInt64)); err != nil {
+		if _, err := ss.exec(sqlTrim, append(ss.args[:0], int64(math.MaxInt64))); err != nil {
 			return err
 		}
 	}
@@ -186,7 +191,7 @@ func (ss *session) foldSome(back []*hotRow) error {
 	for _, r := range back {
 		ss.change(r, func() {}) // nobody is to lease what leaves
 	}
-	if err := ss.beside(func() error { return ss.fold(slices.Clone(back)) }); err != nil {
+	if err := ss.fold(slices.Clone(back)); err != nil {
 		return err
 	}
 	ss.committed = append(ss.committed, func() {
@@ -214,11 +219,7 @@ func (ss *session) trim(back []*hotRow) error {
 			least = r.seq
 		}
 	}
-	err := ss.beside(func() error {
-		_, err := ss.stmt(sqlTrim).ExecContext(ss.ctx, least)
-		return err
-	})
-	if err != nil {
+	if _, err := ss.exec(sqlTrim, append(ss.args[:0], least)); err != nil {
 		return err
 	}
 	ss.committed = append(ss.committed, func() { ss.hot.entries.trim(least) })

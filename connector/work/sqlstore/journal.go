@@ -36,11 +36,7 @@ func (ss *session) journal() error {
 		return err
 	}
 	entry := appendRows(make([]byte, 0, 128*len(rows)), rows)
-	var seq int64
-	err := ss.beside(func() (err error) {
-		seq, err = ss.append(entry)
-		return err
-	})
+	seq, err := ss.append(entry)
 	if err != nil {
 		return err
 	}
@@ -77,7 +73,7 @@ func (e *entries) trim(seq int64) {
 }
 
 func (ss *session) append(entry []byte) (seq int64, err error) {
-	result, err := ss.stmt(sqlAppend).ExecContext(ss.ctx, entry)
+	result, err := ss.exec(sqlAppend, append(ss.args[:0], entry))
 	if err != nil {
 		return 0, err
 	}

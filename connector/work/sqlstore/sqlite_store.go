@@ -244,7 +244,6 @@ func (s *SQLite) discardLocked(conn *sql.Conn) {
 type session struct {
 	ctx    context.Context
 	memory *sync.Mutex // held, but for what is done beside
-	free   bool        // it is not held now
 	alone  bool        // nothing may be done beside
 	conn   *sql.Conn
 	tx     *sql.Tx // nil until begin
@@ -287,15 +286,11 @@ func (ss *session) begin() (err error) {
 // beside lets f work on the file while others lease rows in memory: all but those
 // that the session has changed.
 func (ss *session) beside(f func() error) error {
-	if ss.alone || ss.free {
+	if ss.alone {
 		return f()
 	}
-	ss.free = true
 	ss.memory.Unlock()
-	defer func() {
-		ss.memory.Lock()
-		ss.free = false
-	}()
+	defer ss.memory.Lock()
 	return f()
 }
 
