@@ -46,7 +46,8 @@ type Store interface {
 	// as due by now, without failures and with no lower priority, or, if it is
 	// shared, of one whose lease it has given out and counts on. If the process
 	// dies, the row is due again, and only its Dirty number and Cause are older. Its
-	// own readers see the marks.
+	// own readers see the marks. The numbers that it returns for them leave out what
+	// others have marked since the lease was given.
 	Mark(ctx context.Context, marks []Mark) ([]int64, error)
 
 	// Lease takes up to N rows of a flow that are due, and have been for as long

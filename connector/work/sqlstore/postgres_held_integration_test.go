@@ -45,6 +45,29 @@ func TestPostgresMarksDuringRun(t *testing.T) {
 	require.Empty(t, p.held.rows)
 }
 
+// The number of a mark during a run leaves out what others have marked meanwhile.
+// The row counts all.
+func TestPostgresMarksOfOthersDuringRun(t *testing.T) {
+	address := server.SharedPostgreSQL(t).NewDatabase(t)
+	p, other := newTestPostgres(t, address), newTestPostgres(t, address)
+	mark := func(by *Postgres) int64 {
+		seqs, err := by.Mark(t.Context(), []work.Mark{markOf("1")})
+		require.NoError(t, err)
+		return seqs[0]
+	}
+	require.EqualValues(t, 1, mark(p))
+	l := leaseOne(t, p)
+	require.EqualValues(t, 2, mark(other))
+	require.EqualValues(t, 2, mark(p), "it has not heard of the other's")
+	errs, err := p.Finish(t.Context(), []work.Outcome{{Lease: l, Result: work.Done}})
+	require.NoError(t, err)
+	require.Equal(t, []error{nil}, errs)
+	row := rowOf(t, other, "1")
+	require.Equal(t, work.Due, row.State)
+	require.EqualValues(t, 3, row.Dirty)
+	require.EqualValues(t, 1, row.Done)
+}
+
 // A mark that comes while the outcome is on its way is not taken for one of the
 // run.
 func TestPostgresMarkWhileFinishing(t *testing.T) {

@@ -103,11 +103,29 @@ func (s *openStore) hear(ctx context.Context) error {
 	return nil
 }
 
+// Mark counts what others have marked during the store's own leases, too.
 func (s *openStore) Mark(ctx context.Context, marks []work.Mark) ([]int64, error) {
 	if err := s.hear(ctx); err != nil {
 		return nil, err
 	}
+	for _, m := range marks {
+		if err := s.learn(ctx, rowID{m.Flow, m.Key}); err != nil {
+			return nil, err
+		}
+	}
 	return s.Postgres.Mark(ctx, marks)
+}
+
+// learn has the store know the number of a row.
+func (s *openStore) learn(ctx context.Context, id rowID) error {
+	r := &markedRow{id: id}
+	err := s.db.QueryRowContext(ctx, "SELECT dirty FROM "+s.schema()+".work WHERE flow = $1 AND type = $2 AND id = $3",
+		id.flow, id.key.Type, id.key.ID).Scan(&r.dirty)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	s.held.wrote(&batch{rows: []*markedRow{r}})
+	return err
 }
 
 func (s *openStore) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {
