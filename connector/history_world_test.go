@@ -441,10 +441,11 @@ func (m *mortalTarget) Delete(ctx context.Context, key entity.Key, have sink.Fou
 
 // settleDown heals everything and waits until there is nothing left to do.
 func (h *history) settleDown(ctx context.Context) error {
-	h.reap()
 	for _, i := range h.instances {
 		i.steps.Store(-1)
 	}
+	synctest.Wait() // for one that is taking its last step
+	h.reap()
 	if len(h.instances) == 0 {
 		if err := h.start(ctx); err != nil {
 			return err

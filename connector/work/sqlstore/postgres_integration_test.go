@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
@@ -87,15 +88,15 @@ func (s *openStore) leave() {
 	s.family.stores = slices.DeleteFunc(s.family.stores, func(o *openStore) bool { return o == s })
 }
 
+func (s *openStore) others() []*openStore {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.family.stores), func(o *openStore) bool { return o == s })
+}
+
 // hear has the others write what they have in memory.
 func (s *openStore) hear(ctx context.Context) error {
-	s.family.mu.Lock()
-	others := slices.Clone(s.family.stores)
-	s.family.mu.Unlock()
-	for _, o := range others {
-		if o == s {
-			continue
-		}
+	for _, o := range s.others() {
 		if err := o.writeHeld(ctx, func(rowID) bool { return true }); err != nil {
 			return err
 		}
@@ -139,7 +140,32 @@ func (s *openStore) Finish(ctx context.Context, outcomes []work.Outcome) ([]erro
 	if err := s.hear(ctx); err != nil {
 		return nil, err
 	}
-	return s.Postgres.Finish(ctx, outcomes)
+	leases, lost := make([]work.Lease, len(outcomes)), make([]error, len(outcomes))
+	for i, o := range outcomes {
+		leases[i], lost[i] = o.Lease, work.ErrLeaseLost
+	}
+	errs, err := s.Postgres.Finish(ctx, outcomes)
+	if err == nil {
+		s.tell(leases, lost, time.Time{})
+	}
+	return errs, err
+}
+
+func (s *openStore) Renew(ctx context.Context, leases []work.Lease, ttl time.Duration) ([]error, error) {
+	until := ends(time.Now(), ttl)
+	errs, err := s.Postgres.Renew(ctx, leases, ttl)
+	if err == nil {
+		s.tell(leases, errs, until)
+	}
+	return errs, err
+}
+
+// tell tells the others what has become of leases, which may be theirs: the suite
+// does not mind whose they are.
+func (s *openStore) tell(leases []work.Lease, errs []error, until time.Time) {
+	for _, o := range s.others() {
+		o.held.renewed(leases, errs, until)
+	}
 }
 
 func (s *openStore) Get(ctx context.Context, flow string, key entity.Key) (work.Row, bool, error) {
