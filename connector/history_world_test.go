@@ -186,11 +186,11 @@ func (h *history) end(crash bool) {
 
 // ended waits for the end of an instance, which is in order unless it died or
 // stood still: then its work may go on for longer than Run waits. Nor is it if the
-// store was away to the end.
+// store was away until shortly before: it is tried once a second.
 func (h *history) ended(i *instance) {
 	err := <-i.done
 	h.mu.Lock()
-	away := time.Now().Before(h.storeDown)
+	away := time.Now().Before(h.storeDown.Add(2 * time.Second))
 	h.mu.Unlock()
 	if err != nil && !away && !i.dead.Load() && i.frozen.Load() == nil {
 		h.violatedf("stop: %w", err)

@@ -206,8 +206,9 @@ func (s *session) storeMarks(marks []work.Mark) ([]int64, error) {
 	return seqs, nil
 }
 
-// untilStored repeats a write to the work store until it succeeds or ctx ends.
-// It logs an outage of the store once.
+// untilStored repeats a write to the work store until it succeeds or ctx ends. It
+// tries once a second in the long run: a connector that stops has a few seconds
+// left. It logs an outage of the store once.
 func untilStored(ctx context.Context, log *slog.Logger, write func(context.Context) error) error {
 	var delays *backoff.ExponentialBackOff
 	for failures := 0; ; failures++ {
@@ -219,7 +220,7 @@ func untilStored(ctx context.Context, log *slog.Logger, write func(context.Conte
 			return nil
 		}
 		if failures == 0 {
-			delays = newBackOff(100*time.Millisecond, 5*time.Second)
+			delays = newBackOff(100*time.Millisecond, time.Second)
 			if ctx.Err() == nil {
 				log.Warn("work store unavailable", "error", err)
 			}
