@@ -9,7 +9,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 
 # Packages that are tested at once. Each may run a server of its own.
 PARALLEL ?= 2
-TIMEOUT ?= 30m
+TIMEOUT ?= 45m
 FUZZTIME ?= 60s
 # Regular expressions over the names of fuzz tests and benchmarks.
 FUZZ ?= ^Fuzz
