@@ -21,6 +21,14 @@ func leaseOne(t *testing.T, p *Postgres) work.Lease {
 	return leases[0]
 }
 
+// finishOne stores an outcome, which must be accepted.
+func finishOne(t *testing.T, p *Postgres, o work.Outcome) {
+	t.Helper()
+	errs, err := p.Finish(t.Context(), []work.Outcome{o})
+	require.NoError(t, err)
+	require.Equal(t, []error{nil}, errs)
+}
+
 // Marks that come during a run are not written, and cost the row nothing but
 // its outcome.
 func TestPostgresMarksDuringRun(t *testing.T) {
@@ -35,9 +43,7 @@ func TestPostgresMarksDuringRun(t *testing.T) {
 		require.Equal(t, []int64{int64(i + 2)}, seqs)
 	}
 	require.EqualValues(t, 1, rowOf(t, other, "1").Dirty, "nothing was written")
-	errs, err := p.Finish(t.Context(), []work.Outcome{{Lease: l, Result: work.GaveUp}})
-	require.NoError(t, err)
-	require.Equal(t, []error{nil}, errs)
+	finishOne(t, p, work.Outcome{Lease: l, Result: work.GaveUp})
 	row := rowOf(t, other, "1")
 	require.Equal(t, work.Due, row.State)
 	require.EqualValues(t, 6, row.Dirty)
@@ -59,9 +65,7 @@ func TestPostgresMarksOfOthersDuringRun(t *testing.T) {
 	l := leaseOne(t, p)
 	require.EqualValues(t, 2, mark(other))
 	require.EqualValues(t, 2, mark(p), "it has not heard of the other's")
-	errs, err := p.Finish(t.Context(), []work.Outcome{{Lease: l, Result: work.Done}})
-	require.NoError(t, err)
-	require.Equal(t, []error{nil}, errs)
+	finishOne(t, p, work.Outcome{Lease: l, Result: work.Done})
 	row := rowOf(t, other, "1")
 	require.Equal(t, work.Due, row.State)
 	require.EqualValues(t, 3, row.Dirty)
@@ -116,16 +120,12 @@ func TestPostgresAnswerLostWithMarks(t *testing.T) {
 		_, err := p.Finish(t.Context(), outcomes)
 		require.Error(t, err)
 		outcomes[0].Marks = nil
-		errs, err := p.Finish(t.Context(), outcomes)
-		require.NoError(t, err)
-		require.Equal(t, []error{nil}, errs)
+		finishOne(t, p, outcomes[0])
 		require.Equal(t, work.Due, rowOf(t, p, "1").State)
-		_, err = p.Finish(t.Context(), []work.Outcome{{Lease: leaseOne(t, p), Result: work.Done}})
-		require.NoError(t, err)
+		finishOne(t, p, work.Outcome{Lease: leaseOne(t, p), Result: work.Done})
 		require.NoError(t, p.settle(t.Context()))
 		if row := rowOf(t, p, "1"); row.State != work.Idle {
-			_, err = p.Finish(t.Context(), []work.Outcome{{Lease: leaseOne(t, p), Result: work.Done}})
-			require.NoError(t, err)
+			finishOne(t, p, work.Outcome{Lease: leaseOne(t, p), Result: work.Done})
 		}
 		require.Equal(t, work.Idle, rowOf(t, p, "1").State)
 		require.Empty(t, p.held.rows)

@@ -117,16 +117,16 @@ func (s *openStore) Mark(ctx context.Context, marks []work.Mark) ([]int64, error
 	return s.Postgres.Mark(ctx, marks)
 }
 
-// learn has the store know the number of a row.
+// learn has the store know the number of a row, 0 if it is not there.
 func (s *openStore) learn(ctx context.Context, id rowID) error {
 	r := &markedRow{id: id}
 	err := s.db.QueryRowContext(ctx, "SELECT dirty FROM "+s.schema()+".work WHERE flow = $1 AND type = $2 AND id = $3",
 		id.flow, id.key.Type, id.key.ID).Scan(&r.dirty)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
 	}
 	s.held.wrote(&batch{rows: []*markedRow{r}})
-	return err
+	return nil
 }
 
 func (s *openStore) Lease(ctx context.Context, req work.LeaseRequest) ([]work.Lease, error) {

@@ -162,9 +162,7 @@ func TestPostgresMigrate(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, found)
 		require.Equal(t, work.Running, row.State)
-		errs, err := other.Finish(t.Context(), []work.Outcome{{Lease: leases[0], Result: work.Done}})
-		require.NoError(t, err)
-		require.Equal(t, []error{nil}, errs)
+		finishOne(t, other, work.Outcome{Lease: leases[0], Result: work.Done})
 	})
 	t.Run("a newer version is refused", func(t *testing.T) {
 		execAll(t, address, "INSERT INTO konnektor.schema_version VALUES (7)")
